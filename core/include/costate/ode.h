@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Interfaces of ordinary differential equations: what a stepper sees of a field (cst_rhs), what the
+ * driver hands to a stepper (cst_step), and what a gradient method is given.
+ *
+ * A state is one contiguous vector of the graph's float type: its parts one after another, each
+ * [rows, n_p]; parts flagged QUADRATURE stand last. Times and step sizes are f64.
+ */
+#pragma once
+#include "costate/option.h"
+#include "costate/types.h"
+
+enum {
+  CST_PART_QUADRATURE = 1,  /* the field does not depend on it: no stages are kept for it */
+  CST_PART_UNCONTROLLED = 2 /* does not count in the error norm (the seminorm of an adjoint) */
+};
+
+typedef struct cst_part {
+  const char *name;
+  uint32_t flags;
+  size_t n;      /* scalars a row (0 rows-independent parts do not exist: see `once`) */
+  bool once;     /* not per row: n scalars in all (the parameter part of a backward solve) */
+  size_t offset; /* of its first element in the state vector, for the present number of rows */
+} cst_part;
+
+/* ---- the field as a stepper sees it ------------------------------------------------------- */
+
+typedef struct cst_rhs cst_rhs;
+struct cst_rhs {
+  uint32_t struct_size;
+  uint8_t dtype;    /* CST_F32 or CST_F64, of every state vector */
+  uint8_t per_row;  /* t has one entry a row */
+  size_t rows;      /* active rows */
+  size_t n;         /* scalars of a state vector */
+  size_t n_stage;   /* those before the quadrature parts: what the field reads */
+  const cst_part *parts;
+  size_t n_parts;
+  size_t residual_bytes; /* of one evaluation kept for pullback; multiple of 64 */
+  void *self;            /* of whoever made this rhs */
+  uint64_t evaluations, pullbacks; /* counted by the functions below */
+  const char *(*name_of)(cst_rhs *f, size_t component, char *text, size_t size); /* optional */
+
+  /* dy = f(t, y). REQUIRED. Status RETRY: not defined there, a smaller step may help. */
+  cst_status (*eval)(cst_rhs *f, const double *t, const void *y, void *dy);
+  /* The same, leaving in `residual` what pullback needs (NULL: as eval). Optional. */
+  cst_status (*eval_keep)(cst_rhs *f, const double *t, const void *y, void *dy, void *residual);
+  /* y_bar += lambda^T df/dy, *t_bar += lambda^T df/dt (t_bar may be NULL), and the cotangents of
+   * captures accumulate where the rhs was told to. Optional. */
+  cst_status (*pullback)(cst_rhs *f, const double *t, const void *residual, const void *lambda,
+                         void *y_bar, double *t_bar);
+  /* All in one pass: dy = f(t,y); y_bar = lambda^T df/dy; *t_bar = lambda^T df/dt; capture_bar =
+   * lambda^T df/dcapture as one flat vector of n_captures scalars (each NULL: not computed; all
+   * overwritten). Optional. */
+  cst_status (*vector_jacobian)(cst_rhs *f, const double *t, const void *y, const void *lambda,
+                                void *dy, void *y_bar, double *t_bar, void *capture_bar);
+  size_t n_captures;
+  /* dy = f(t,y), dy_dot = df/dy y_dot + df/dt t_dot. Optional. */
+  cst_status (*jvp)(cst_rhs *f, const double *t, const void *y, const void *y_dot, double t_dot,
+                    void *dy, void *dy_dot);
+  /* J [rows, D, D] row-major (D = scalars a row of the stage parts), dfdt [rows, D] or NULL. With
+   * lower/upper bandwidth < D only the band is meaningful. Optional. */
+  cst_status (*jacobian)(cst_rhs *f, const double *t, const void *y, void *jac, void *dfdt);
+  size_t lower, upper; /* bandwidths of the Jacobian; SIZE_MAX when dense */
+};
+
+/* Noise increments of a Brownian path: a function of (row id, t, h). Optional service. */
+typedef struct cst_noise cst_noise;
+struct cst_noise {
+  uint32_t struct_size;
+  size_t channels;
+  void *self;
+  cst_status (*increment)(cst_noise *w, const double *t, const double *h, void *dw);
+};
+
+/* Memory of a solve that outlives a step; rewound when a step is rejected. */
+typedef struct cst_tape cst_tape;
+
+/* ---- steppers ----------------------------------------------------------------------------- */
+
+/* One attempted step. The driver owns all vectors; lengths are rhs->n. A stepper that fails leaves
+ * y, f0 and its own history as before the call. */
+typedef struct cst_step {
+  uint32_t struct_size;
+  cst_rhs *rhs;
+  const double *t, *h;     /* one entry, or one a row when rhs->per_row; h may be negative */
+  const void *y;
+  const void *f0;          /* f(t, y), always given */
+  const void *f0_residual; /* residual of that evaluation when tape is set */
+  cst_noise *noise;        /* NULL unless the solver is stochastic */
+  cst_tape *tape;          /* NULL: keep no record */
+  /* results */
+  void *y1;
+  void *f1;                /* f(t + h, y1), when the solver's trait FSAL is set */
+  void *f1_residual;       /* out: residual of that evaluation, inside the tape */
+  void *error;             /* estimate y1 - y1_hat, or left untouched by solvers not ADAPTIVE */
+  double *error_sum;       /* one pass for solvers that can: see error_sum in cst_host; may be NULL */
+  double rtol, atol;
+  void *record;            /* out: what vjp needs of this step, inside the tape */
+  cst_status *row_status;  /* per_row: one a row; else NULL */
+} cst_step;
+
+/* The pullback of one accepted step, given its record. Adds to y_bar, f0_bar, t_bar, h_bar. */
+typedef struct cst_step_vjp {
+  uint32_t struct_size;
+  cst_rhs *rhs;
+  double t, h;
+  const void *record;
+  const void *f0;         /* f(t, y) of the step, kept by the driver */
+  const void *f0_residual;
+  const void *y1_bar;
+  const void *f1_bar;     /* cotangent of f1 (trait FSAL), NULL: zero */
+  void *y_bar, *f0_bar;
+  double *t_bar, *h_bar;  /* NULL: not wanted */
+} cst_step_vjp;
+
+enum {
+  CST_ADAPTIVE = 1,    /* gives an error estimate */
+  CST_FSAL = 2,        /* gives f1 */
+  CST_IMPLICIT = 4,
+  CST_SYMPLECTIC = 8,
+  CST_STOCHASTIC = 16,
+  CST_REVERSIBLE = 32, /* `reverse` undoes a step to round-off */
+  CST_SINGLE = 64,     /* sees one row at a time: the driver loops over rows */
+  CST_F64_ONLY = 128,
+  CST_MULTISTEP = 256  /* has a history: reset at every discontinuity */
+};
+
+typedef struct cst_solver_config {
+  uint32_t struct_size;
+  const cst_host *host;
+  const struct cst_solver_type *type;
+  const cst_options *options;
+  uint8_t dtype;
+  size_t rows, n, n_stage; /* capacities: no step has more */
+} cst_solver_config;
+
+typedef struct cst_solver_type {
+  uint32_t struct_size;
+  const char *name, *help;
+  const cst_option *options; /* optional */
+  const void *method;        /* of the engine: a tableau, a GSL type */
+  int order;                 /* REQUIRED: of the propagated solution */
+  int error_order;           /* ADAPTIVE: the estimate shrinks as h^(error_order + 1) */
+  int dense_order;           /* of `dense` */
+  uint32_t traits;
+  cst_status (*create)(const cst_solver_config *c, void **state); /* REQUIRED */
+  void (*destroy)(const cst_host *host, void *state);             /* REQUIRED */
+  cst_status (*reset)(void *state);                               /* optional: forget history */
+  cst_status (*step)(void *state, cst_step *s);                   /* REQUIRED */
+  /* Optional: exact derivative of `step` (the discrete adjoint). */
+  cst_status (*vjp)(void *state, cst_step_vjp *v);
+  /* Optional: y(t + theta h) inside the step just taken or, with `record`, a recorded one; f1 is
+   * f(t+h, y1), always given. `slope` (may be NULL) is dy/dtheta. NULL: the driver uses cubic
+   * Hermite interpolation. `s->y1`, `s->f1` are valid. */
+  cst_status (*dense)(void *state, const cst_step *s, double theta, void *y, void *slope);
+  /* Optional, with `dense` and `vjp`: adds the cotangent `y_bar_out` of y(t + theta h) to what the
+   * next `vjp` of the same step pulls back; *theta_bar, *h_bar accumulate when not NULL. Called
+   * before `vjp` of that step. y_bar, f0_bar as in cst_step_vjp; y1_bar, f1_bar accumulate. */
+  cst_status (*dense_vjp)(void *state, const cst_step_vjp *v, double theta, const void *out_bar,
+                          void *y1_bar, void *f1_bar, double *theta_bar);
+  /* REVERSIBLE: y from y1 (s->y is y1; s->y1 receives y). */
+  cst_status (*reverse)(void *state, cst_step *s);
+} cst_solver_type;
+
+/* An explicit Runge-Kutta method as data, checked against its order conditions on registration. */
+typedef struct cst_tableau {
+  uint32_t struct_size;
+  const char *name, *help;
+  int order, stages;
+  const double *a;   /* strictly lower triangle, row by row: stages (stages-1)/2 numbers */
+  const double *b;   /* stages */
+  const double *e;   /* b - b_hat as it is, or NULL: no error estimate */
+  int error_order;   /* order of b_hat */
+  const double *p;   /* dense output: y + h sum_i (sum_j p[i][j] theta^(j+1)) k_i, stages x dense_degree */
+  int dense_degree;  /* 0: cubic Hermite */
+  int dense_order;
+} cst_tableau;
+
+/* ---- step-size control -------------------------------------------------------------------- */
+
+typedef struct cst_controller_state {
+  double error[3]; /* of the last attempt and of the two accepted steps before; 0: none */
+  bool rejected;   /* the attempt before this one was rejected */
+} cst_controller_state;
+
+typedef struct cst_controller_type {
+  uint32_t struct_size;
+  const char *name, *help;
+  const cst_option *options;
+  /* REQUIRED: factor for the next step size; error[0] <= 1 means the attempt is accepted. */
+  double (*factor)(const cst_options *o, const cst_controller_state *c, int error_order);
+} cst_controller_type;
+
+/* ---- the driver, for gradient methods and other callers ------------------------------------ */
+
+typedef struct cst_solve_stats {
+  uint64_t evaluations, accepted, rejected;
+  double last_h;
+} cst_solve_stats;
+
+/* The steps that were taken: replaying them instead of a controller gives the same method. */
+typedef struct cst_schedule {
+  size_t n, capacity;
+  double *t, *h; /* t[i] start, h[i] size of step i */
+} cst_schedule;
+
+typedef struct cst_integrator cst_integrator;
+
+/* One accepted step on the tape, oldest first. */
+typedef struct cst_taped_step {
+  double t, h;
+  void *record;             /* of the stepper */
+  void *y, *f0, *f0_residual; /* f0 and its residual may be those the previous step left (FSAL) */
+  bool f0_own;              /* f0 was evaluated by the driver: its cotangent goes through pullback */
+  size_t first_output, n_outputs; /* outputs inside (t, t+h] */
+} cst_taped_step;
+
+/* One solve. */
+typedef struct cst_integration {
+  uint32_t struct_size;
+  cst_rhs *rhs;
+  const double *times; /* n_times >= 1, monotone (not strictly); times[0] is the start */
+  size_t n_times;
+  void *y;             /* in: state at times[0]; out: state where the solve ended */
+  /* Called for each time in order, i = 0 first, with the state there. With `stops` the solve lands
+   * on every time exactly and `y` may be changed (a jump): return *jumped = true then. */
+  cst_status (*at)(void *arg, size_t i, void *y, bool *jumped);
+  void *arg;
+  bool stops;
+  cst_tape *tape;            /* NULL: keep nothing */
+  cst_schedule *schedule;    /* optional: receives the steps (replay false) or gives them (true) */
+  bool replay;
+  cst_solve_stats *stats;    /* optional: added to */
+} cst_integration;
+
+typedef struct cst_integrator_config {
+  uint32_t struct_size;
+  const cst_solver_type *solver;
+  const cst_options *solver_options;
+  const cst_controller_type *controller;
+  const cst_options *controller_options;
+  uint8_t dtype;
+  size_t rows, n, n_stage; /* capacities */
+  double rtol, atol, step, first_step, min_step, max_step;
+  uint64_t max_steps;
+} cst_integrator_config;
+
+/* ---- gradient methods ---------------------------------------------------------------------- */
+
+/* What pullback is given: the finished forward solve and the cotangents of its values. */
+typedef struct cst_solve_pullback {
+  uint32_t struct_size;
+  cst_rhs *rhs;
+  const double *times;
+  size_t n_times;
+  void *solver_state;             /* of the forward solve */
+  const cst_solver_type *solver;
+  const cst_taped_step *steps;    /* NEEDS_TAPE: oldest first */
+  size_t n_steps;
+  const size_t *output_step;      /* NEEDS_TAPE: step holding output i (output 0: none, SIZE_MAX) */
+  /* State vectors at the outputs and their cotangents, as stored: value i is gathered by `value`. */
+  void *self;
+  void (*value)(void *self, size_t i, void *y);      /* y = value at times[i] */
+  bool (*value_bar)(void *self, size_t i, void *bar); /* bar = cotangent there; false: it is zero */
+  /* results: all accumulate */
+  void *y0_bar;                   /* state vector, or NULL */
+  double *times_bar;              /* n_times, or NULL */
+  void **capture_bar;             /* per capture; entries may be NULL (not wanted) */
+  const size_t *capture_count;
+  size_t n_captures;
+  cst_solve_stats *stats;         /* backward evaluations are added here */
+} cst_solve_pullback;
+
+typedef struct cst_gradient_config {
+  uint32_t struct_size;
+  const cst_host *host;
+  const cst_options *options;
+  const cst_integrator_config *forward; /* capacities, solver, tolerances of the forward solve */
+  size_t n_captures_scalars;            /* all captures together */
+} cst_gradient_config;
+
+enum { CST_NEEDS_TAPE = 1 };
+
+typedef struct cst_gradient_type {
+  uint32_t struct_size;
+  const char *name, *help;
+  const cst_option *options;
+  uint32_t needs;
+  uint32_t solver_needs; /* traits the solver must have */
+  /* REQUIRED. Whether it works with this solver; says why not with host->fail. */
+  cst_status (*accepts)(const cst_host *host, const cst_solver_type *solver);
+  cst_status (*create)(const cst_gradient_config *c, void **state); /* REQUIRED */
+  void (*destroy)(const cst_host *host, void *state);               /* REQUIRED */
+  cst_status (*pullback)(void *state, const cst_solve_pullback *p); /* REQUIRED */
+} cst_gradient_type;

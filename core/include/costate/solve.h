@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Fields and the solve node.
+ *
+ * A field is a function f(t, y_1 .. y_P, c_1 .. c_C) -> (dy_1 .. dy_P): t an f64 scalar, y_p ROW
+ * values [B, ...], c_i captures of any space. Captures carry parameters, controls, noise and the
+ * like; each has its cotangent.
+ */
+#pragma once
+#include "costate/graph.h"
+
+typedef struct cst_solve_options {
+  const char *solver;        /* "dopri5", "rk.dopri5", "gsl.rk8pd" */
+  const char *gradient;      /* "discrete", "backsolve" */
+  const char *controller;    /* "i", "pi" */
+  const cst_options *solver_options, *gradient_options, *controller_options; /* resolved, or NULL */
+  double rtol, atol;
+  double step;               /* > 0: fixed step size (required for solvers not adaptive) */
+  double first_step;         /* 0: chosen (Hairer, Norsett, Wanner I, II.4) */
+  double min_step, max_step; /* 0: resolution of t; no limit */
+  uint64_t max_steps;        /* of one solve */
+  size_t memory;             /* budget in bytes of what a gradient stores; 0: 1 GiB */
+} cst_solve_options;
+
+/* rtol 1e-6, atol 1e-9, dopri5, discrete, pi... */
+void cst_solve_defaults(cst_solve_options *o);
+
+typedef struct cst_solve_plan cst_solve_plan; /* an object: names resolved, programs compiled on demand */
+
+/* `flags[p]`: CST_PART_*; may be NULL. `names[p]` may be NULL. Loads plugins as named. */
+cst_status cst_solve_plan_new(cst_context *ctx, cst_function *field, size_t n_parts,
+                              const uint32_t *flags, const char *const *names,
+                              const cst_solve_options *o, cst_solve_plan **out);
+
+/* A solve node. y0[p] are ROW, or SHARED with a leading batch axis equal to the field's rows; times
+ * is an f64 vector [T], T >= 1, monotone, times[0] the start. Values: one per part, [B, T, ...], and
+ * last the record. Returns the first. */
+cst_value cst_graph_solve(cst_graph *g, cst_solve_plan *plan, const cst_value *y0, cst_value times,
+                          const cst_value *captures);
+
+/* What the solves of a workspace did in the last run, summed. */
+typedef struct cst_solve_report {
+  cst_solve_stats forward, backward;
+  size_t solves;
+  size_t tape_bytes;      /* of the record, after the run */
+  cst_status status;      /* of the first solve that failed, else CST_OK */
+  double t;               /* where it stood */
+} cst_solve_report;
+cst_solve_report cst_workspace_solves(const cst_workspace *w);
