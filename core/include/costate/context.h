@@ -59,4 +59,8 @@ unsigned cst_threads(const cst_context *ctx);
 void cst_parallel(cst_context *ctx, size_t n, void (*f)(void *arg, size_t i, unsigned worker),
                   void *arg);
 
+/* The shortest decimal that reads back to the same double ("0.1", "1e-07", "25"; "nan", "inf"), in
+ * any locale. At most `size` bytes with the NUL (32 always suffice); returns the length needed. */
+size_t cst_format_double(double x, char *text, size_t size);
+
 const cst_host *cst_host_of(const cst_context *ctx);

@@ -40,6 +40,9 @@ struct cst_rhs {
   uint64_t evaluations, pullbacks; /* counted by the functions below */
   const char *(*name_of)(cst_rhs *f, size_t component, char *text, size_t size); /* optional */
 
+  /* Of every y and y_bar below only the n_stage scalars of the stage parts are read or touched; dy
+   * and lambda have all n. Functions are called from one thread at a time. */
+
   /* dy = f(t, y). REQUIRED. Status RETRY: not defined there, a smaller step may help. */
   cst_status (*eval)(cst_rhs *f, const double *t, const void *y, void *dy);
   /* The same, leaving in `residual` what pullback needs (NULL: as eval). Optional. */
@@ -75,6 +78,11 @@ struct cst_noise {
 /* Memory of a solve that outlives a step; rewound when a step is rejected. */
 typedef struct cst_tape cst_tape;
 
+/* Scalars first .. first + n - 1 of a state vector. */
+typedef struct cst_span {
+  size_t first, n;
+} cst_span;
+
 /* ---- steppers ----------------------------------------------------------------------------- */
 
 /* One attempted step. The driver owns all vectors; lengths are rhs->n. A stepper that fails leaves
@@ -83,29 +91,40 @@ typedef struct cst_step {
   uint32_t struct_size;
   cst_rhs *rhs;
   const double *t, *h;     /* one entry, or one a row when rhs->per_row; h may be negative */
+  const double *t1;        /* t + h as the driver counts it: the exact end of a clipped step, so that
+                              no evaluation falls outside the span; use it for stages with c = 1 */
   const void *y;
   const void *f0;          /* f(t, y), always given */
   const void *f0_residual; /* residual of that evaluation when tape is set */
   cst_noise *noise;        /* NULL unless the solver is stochastic */
   cst_tape *tape;          /* NULL: keep no record */
+  bool dense_wanted;       /* `dense` may be called for this step: an output lies inside it */
+  const cst_span *controlled; /* what counts in the error norm; no span crosses n_stage */
+  size_t n_controlled;
   /* results */
   void *y1;
   void *f1;                /* f(t + h, y1), when the solver's trait FSAL is set */
   void *f1_residual;       /* out: residual of that evaluation, inside the tape */
-  void *error;             /* estimate y1 - y1_hat, or left untouched by solvers not ADAPTIVE */
-  double *error_sum;       /* one pass for solvers that can: see error_sum in cst_host; may be NULL */
+  void *error;             /* estimate y1 - y1_hat of an ADAPTIVE solver; NULL: not wanted */
+  double *error_sum;       /* a solver that can writes the sum over `controlled` here (see error_sum
+                              in cst_host) and leaves `error` alone; others leave it. May be NULL:
+                              then `error` is to be written; both NULL: no estimate is wanted */
   double rtol, atol;
   void *record;            /* out: what vjp needs of this step, inside the tape */
   cst_status *row_status;  /* per_row: one a row; else NULL */
 } cst_step;
 
-/* The pullback of one accepted step, given its record. Adds to y_bar, f0_bar, t_bar, h_bar. */
+/* The pullback of one accepted step, given its record. Adds to y_bar, f0_bar, t_bar, h_bar. With
+ * y1 = Y(t, h, y, f0) (and f1 likewise), all four are partial derivatives: f0 is a variable of its
+ * own, and h is held when t varies. */
 typedef struct cst_step_vjp {
   uint32_t struct_size;
   cst_rhs *rhs;
-  double t, h;
+  double t, h, t1;        /* as in cst_step */
   const void *record;
+  const void *y, *y1;     /* kept by the driver */
   const void *f0;         /* f(t, y) of the step, kept by the driver */
+  const void *f1;         /* f(t1, y1), kept by the driver (trait FSAL) */
   const void *f0_residual;
   const void *y1_bar;
   const void *f1_bar;     /* cotangent of f1 (trait FSAL), NULL: zero */
@@ -149,13 +168,14 @@ typedef struct cst_solver_type {
   cst_status (*step)(void *state, cst_step *s);                   /* REQUIRED */
   /* Optional: exact derivative of `step` (the discrete adjoint). */
   cst_status (*vjp)(void *state, cst_step_vjp *v);
-  /* Optional: y(t + theta h) inside the step just taken or, with `record`, a recorded one; f1 is
-   * f(t+h, y1), always given. `slope` (may be NULL) is dy/dtheta. NULL: the driver uses cubic
-   * Hermite interpolation. `s->y1`, `s->f1` are valid. */
+  /* Optional: y(t + theta h) inside the step just taken (with s->dense_wanted) or, with `record`, a
+   * recorded one. `slope` (may be NULL) is dy/dtheta. s->y1 and, with trait FSAL, s->f1 are valid.
+   * NULL: the driver evaluates f1 and uses cubic Hermite interpolation. */
   cst_status (*dense)(void *state, const cst_step *s, double theta, void *y, void *slope);
-  /* Optional, with `dense` and `vjp`: adds the cotangent `y_bar_out` of y(t + theta h) to what the
-   * next `vjp` of the same step pulls back; *theta_bar, *h_bar accumulate when not NULL. Called
-   * before `vjp` of that step. y_bar, f0_bar as in cst_step_vjp; y1_bar, f1_bar accumulate. */
+  /* Optional, with `dense` and `vjp`: adds the cotangent `out_bar` of y(t + theta h) to what the next
+   * `vjp` of the same step pulls back. It is called before that, with the same v: y_bar, f0_bar,
+   * t_bar, h_bar (theta held) may be added to at once or in that vjp; y1_bar and f1_bar (FSAL, else
+   * NULL) accumulate; so does *theta_bar when not NULL. */
   cst_status (*dense_vjp)(void *state, const cst_step_vjp *v, double theta, const void *out_bar,
                           void *y1_bar, void *f1_bar, double *theta_bar);
   /* REVERSIBLE: y from y1 (s->y is y1; s->y1 receives y). */
@@ -195,10 +215,12 @@ typedef struct cst_controller_type {
 
 typedef struct cst_solve_stats {
   uint64_t evaluations, accepted, rejected;
-  double last_h;
+  double last_h; /* signed; what the next step would have been */
 } cst_solve_stats;
 
-/* The steps that were taken: replaying them instead of a controller gives the same method. */
+/* The steps that were taken: replaying them instead of a controller gives the same method. Zeroed
+ * at first; the arrays grow with cst_realloc and are the caller's to free with cst_free. When
+ * replayed, the steps move with times[0], and those clipped to a time follow that time. */
 typedef struct cst_schedule {
   size_t n, capacity;
   double *t, *h; /* t[i] start, h[i] size of step i */
@@ -206,13 +228,18 @@ typedef struct cst_schedule {
 
 typedef struct cst_integrator cst_integrator;
 
-/* One accepted step on the tape, oldest first. */
+/* One accepted step on the tape, oldest first. Every value of the field has one owner, through whose
+ * residual its cotangent goes: the stepper (FSAL: f1 of this step), or the driver (f0_own, f1_own).
+ * With f0_own false, f0 is what the previous step has as f1. */
 typedef struct cst_taped_step {
-  double t, h;
-  void *record;             /* of the stepper */
-  void *y, *f0, *f0_residual; /* f0 and its residual may be those the previous step left (FSAL) */
-  bool f0_own;              /* f0 was evaluated by the driver: its cotangent goes through pullback */
-  size_t first_output, n_outputs; /* outputs inside (t, t+h] */
+  double t, h, t1;            /* t1 = t + h, exact when clipped */
+  void *record;               /* of the stepper; NULL: only y is stored, see cst_solve_pullback */
+  void *y, *f0, *f0_residual;
+  void *y1, *f1, *f1_residual; /* f1: NULL when nobody evaluated it */
+  bool f0_own;                /* f0 was evaluated by the driver before this step */
+  bool f1_own;                /* f1 was evaluated by the driver after it (for interpolation) */
+  size_t clip;                /* h was cut: t1 = times[clip]; SIZE_MAX: it was not */
+  size_t first_output, n_outputs; /* outputs inside (t, t1] */
 } cst_taped_step;
 
 /* One solve. */
@@ -227,10 +254,11 @@ typedef struct cst_integration {
   cst_status (*at)(void *arg, size_t i, void *y, bool *jumped);
   void *arg;
   bool stops;
-  cst_tape *tape;            /* NULL: keep nothing */
+  cst_tape *tape;            /* NULL: keep nothing; cleared by its owner, not by the driver */
   cst_schedule *schedule;    /* optional: receives the steps (replay false) or gives them (true) */
   bool replay;
   cst_solve_stats *stats;    /* optional: added to */
+  cst_noise *noise;          /* for STOCHASTIC solvers */
 } cst_integration;
 
 typedef struct cst_integrator_config {
@@ -241,8 +269,11 @@ typedef struct cst_integrator_config {
   const cst_options *controller_options;
   uint8_t dtype;
   size_t rows, n, n_stage; /* capacities */
-  double rtol, atol, step, first_step, min_step, max_step;
-  uint64_t max_steps;
+  double rtol, atol;
+  double step;                 /* > 0: fixed steps of this size, the last one clipped */
+  double first_step;           /* 0: chosen */
+  double min_step, max_step;   /* 0: resolution of t; no limit */
+  uint64_t max_steps;          /* accepted and rejected; 0: no limit */
 } cst_integrator_config;
 
 /* ---- gradient methods ---------------------------------------------------------------------- */
@@ -257,6 +288,10 @@ typedef struct cst_solve_pullback {
   const cst_solver_type *solver;
   const cst_taped_step *steps;    /* NEEDS_TAPE: oldest first */
   size_t n_steps;
+  cst_integrator *integrator;     /* NEEDS_TAPE: of the forward solve */
+  /* NEEDS_TAPE: *out = steps[i] with everything present. A step whose record did not fit the budget
+   * is taken again on scratch memory, which is valid until the next call. */
+  cst_status (*redo)(cst_integrator *integrator, cst_rhs *rhs, size_t i, cst_taped_step *out);
   const size_t *output_step;      /* NEEDS_TAPE: step holding output i (output 0: none, SIZE_MAX) */
   /* State vectors at the outputs and their cotangents, as stored: value i is gathered by `value`. */
   void *self;

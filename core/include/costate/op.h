@@ -11,6 +11,7 @@
 typedef struct cst_operand {
   cst_type type;
   size_t inner; /* elements of one row (ROW), or all elements */
+  bool read;    /* of an output: whether anything reads it */
 } cst_operand;
 
 /* A compiled node. Kernels read it; nothing writes it after compilation. */
@@ -22,7 +23,7 @@ typedef struct cst_call {
   const cst_instruction *q;
   void *const *p;
   size_t rows;
-  bool add;    /* the (single) output accumulates into what p[n_in] holds (trait ACCUMULATES) */
+  uint32_t add; /* bit i: output i accumulates into what p[n_in + i] holds (see cst_op.accumulates) */
   void *state; /* what state_new made for this node in this workspace, or NULL */
   struct cst_run *run;
 } cst_call;
@@ -48,7 +49,8 @@ enum {
   CST_OP_ELEMENTWISE = 1, /* out[i] depends on in[..][i] alone after broadcasting */
   CST_OP_COMMUTATIVE = 2,
   CST_OP_CONSTANT = 4,    /* derivative zero everywhere (comparisons, floor, detach) */
-  CST_OP_ACCUMULATES = 8  /* the kernel can add into its output (cst_call.add) */
+  CST_OP_JOINT = 8,       /* linear in its `linear` inputs taken together (add, concat, where) */
+  CST_OP_ALIAS = 16       /* the output is the input's elements as they stand (reshape, detach) */
 };
 
 typedef struct cst_op cst_op;
@@ -59,16 +61,17 @@ struct cst_op {
   uint32_t flags;
   /* Bit i set: linear in input i when the other inputs are fixed. Decides whether PARTIAL stays. */
   uint64_t linear;
+  uint32_t accumulates; /* bit i: the kernel can add into output i (cst_call.add) */
 
   /* REQUIRED. Output types from input types: shape, dtype, and space unless ELEMENTWISE (where all
    * three follow by broadcasting and this may be NULL). On misfit: cst graph fail via host->fail. */
   cst_status (*infer)(const cst_host *host, const cst_attrs *a, const cst_type *in, size_t n,
                       cst_type *out, size_t *n_out);
-  /* REQUIRED unless `map` is given: kernel for the graph's dtype (of the first output). */
+  /* REQUIRED unless ELEMENTWISE: kernel for the graph's dtype (of the first output). */
   cst_status (*kernel[2])(const cst_call *call);
   /* ELEMENTWISE ops: contiguous kernels per dtype; index into the kernel table + 1, 0 none. */
   int map;
-  cst_status (*map_fn[2])(const void *const *in, void *out, size_t n); /* for ops of plugins */
+  void (*map_fn[2])(const void *const *in, void *out, size_t n); /* for ops of plugins */
 
   /* Optional: emits nodes for the cotangents of the inputs. out_bar[i] may be CST_NONE (zero);
    * leave in_bar[i] CST_NONE for zero; want[i] says which are needed. NULL with `expand` set:

@@ -41,9 +41,13 @@ const cst_entry *cst_entry_at(const cst_context *ctx, cst_kind kind, size_t i);
 /* Loads a plugin by name or path. Checks, each with its own message: is it a file, an ELF object
  * with sane bounds for this machine (so that a text file or a truncated one never reaches dlopen),
  * the symbol, abi_version, struct_size, duplicate name, init, each type. Registration is
- * transactional. The same file twice is fine and does nothing. Refused once the context has solved
- * (cst_registry_seal). */
+ * transactional. The same file twice is fine and does nothing. A new plugin is refused while a
+ * solve or a program is running. */
 cst_status cst_plugin_load(cst_context *ctx, const char *name_or_path);
+/* The same checks and the same transaction for a descriptor that is linked into the program: the
+ * core registers itself so, and a static build or a test its own. `path` is what cst_plugin_at
+ * tells, "(core)". Descriptor and types must outlive the context. */
+cst_status cst_plugin_add(cst_context *ctx, const cst_plugin *descriptor, const char *path);
 typedef struct cst_plugin_info {
   const char *name, *version, *license, *path;
 } cst_plugin_info;
@@ -72,7 +76,8 @@ typedef struct cst_given {
 cst_status cst_options_new(cst_context *ctx, const char *what, const cst_option *schema,
                            const cst_given *given, size_t n, cst_options **out);
 void cst_options_free(cst_context *ctx, cst_options *o);
-/* The candidate nearest to `word` (edit distance, at most a third of its length), or NULL. */
+/* The candidate nearest to `word` or NULL: edit distance, a swap counting as one, at most a third
+ * of the word's length (but 1 is always near). */
 const char *cst_suggest(const char *word, const char *const *candidates, size_t n);
 
 /* ---- models and data sets ------------------------------------------------------------------- */
@@ -93,9 +98,10 @@ typedef struct cst_layout { /* of a model's flat parameter vector */
 cst_status cst_model_declare(cst_context *ctx, const cst_entry *model, const cst_options *o,
                              cst_dtype dtype, cst_layout *out);
 void cst_layout_free(cst_context *ctx, cst_layout *l);
-/* Fills the flat vector: parameter i from stream "NAME/parameter name" of the seed. */
-void cst_layout_initialise(const cst_layout *l, cst_dtype dtype, uint64_t seed, const char *name,
-                           void *theta);
+/* Fills the flat vector: each parameter from stream "NAME/parameter name" of the seed. The values in
+ * f32 are those in f64 rounded. Fails only for want of memory. */
+cst_status cst_layout_initialise(cst_context *ctx, const cst_layout *l, cst_dtype dtype,
+                                 uint64_t seed, const char *name, void *theta);
 
 typedef struct cst_dataset {
   const char **name;

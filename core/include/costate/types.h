@@ -14,10 +14,10 @@ typedef struct cst_host cst_host;       /* the functions a plugin calls (plugin.
 typedef struct cst_graph cst_graph;     /* nodes under construction (build.h, graph.h) */
 typedef struct cst_tensor cst_tensor;   /* dense array (tensor.h) */
 
-/* OPAQUE values carry no elements: the record of a solve is one. */
+/* An OPAQUE value is one pointer into the workspace: the record of a solve is one. */
 typedef enum cst_dtype { CST_F32, CST_F64, CST_I64, CST_OPAQUE } cst_dtype;
 
-static inline size_t cst_dtype_size(cst_dtype d) { return d == CST_F32 ? 4 : d == CST_OPAQUE ? 0 : 8; }
+static inline size_t cst_dtype_size(cst_dtype d) { return d == CST_F32 ? 4 : 8; }
 
 #define CST_MAX_RANK 8
 

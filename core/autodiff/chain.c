@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "autodiff/chain.h"
+
+#include <string.h>
+
+bool cst_chain_reads(const cst_type *out, const cst_type *t, size_t *div, size_t *mod) {
+  int64_t stride[CST_MAX_RANK];
+  if (!cst_broadcast_strides(out, t, stride)) return false;
+  int lo = -1, hi = -1;
+  for (int i = 0; i < out->rank; i++)
+    if (stride[i]) lo = lo < 0 ? i : lo, hi = i;
+  *div = 1, *mod = 1;
+  if (lo < 0) return true;
+  for (int i = lo; i <= hi; i++) {
+    if (!stride[i] && out->dim[i] != 1) return false;
+    *mod *= (size_t)out->dim[i];
+  }
+  for (int i = hi + 1; i < out->rank; i++) *div *= (size_t)out->dim[i];
+  if (lo == 0) *mod = 0;
+  for (int i = 0; i < lo; i++)
+    if (out->dim[i] != 1 || (i == 0 && out->space == CST_ROW)) return true;
+  *mod = 0; /* nothing varies before the operand's first axis */
+  return true;
+}
+
+static int operand_of(cst_chain *c, cst_value v, size_t div, size_t mod) {
+  for (int i = 0; i < c->n_operands; i++)
+    if (c->operand[i].value == v && c->operand[i].div == div && c->operand[i].mod == mod) return i;
+  if (c->n_operands == CHAIN_OPERANDS) return -1;
+  c->operand[c->n_operands] = (cst_chain_operand){v, div, mod};
+  return c->n_operands++;
+}
+
+static cst_map_fn *map_of(const cst_op *op, uint8_t dtype) {
+  int p = dtype == CST_F64;
+  return op->map ? cst_kernels_get()->map[p][op->map - 1] : op->map_fn[p];
+}
+
+/* The last step of the chain that reads what step i makes. */
+static size_t last_reader(const cst_graph *g, const cst_value *nodes, size_t n, size_t i) {
+  size_t last = i;
+  for (size_t j = i + 1; j < n; j++)
+    for (uint32_t k = 0; k < node_at(g, nodes[j])->n_in; k++)
+      if (node_at(g, nodes[j])->in[k] == nodes[i]) last = j;
+  return last;
+}
+
+static int free_register(const size_t *busy_until, size_t step) {
+  int r = 0;
+  while (busy_until[r] >= step + 1) r++; /* one past its last reader, see below */
+  return r;
+}
+
+static int member(const cst_value *nodes, size_t n, cst_value v) {
+  for (size_t i = 0; i < n; i++)
+    if (nodes[i] == v) return (int)i;
+  return -1;
+}
+
+bool cst_chain_build(const cst_graph *g, const cst_value *nodes, size_t n, const cst_value *rep,
+                     cst_chain *c) {
+  const cst_type *type = type_at(g, nodes[n - 1]);
+  size_t busy_until[CHAIN_STEPS + 1] = {0};
+  memset(c, 0, sizeof *c);
+  c->dtype = type->dtype;
+  c->n_steps = (uint16_t)n;
+  for (size_t i = 0; i < n; i++) {
+    const cst_node *q = node_at(g, nodes[i]);
+    cst_chain_step *s = &c->step[i];
+    *s = (cst_chain_step){.map = map_of(q->op, type->dtype), .node = nodes[i], .n_in = (uint8_t)q->n_in, .out = -1};
+    for (uint32_t k = 0; k < q->n_in; k++) {
+      int m = member(nodes, i, q->in[k]);
+      size_t div, mod;
+      if (m >= 0) {
+        s->in[k] = (int16_t)~c->step[m].out;
+        continue;
+      }
+      if (!cst_chain_reads(type, type_at(g, q->in[k]), &div, &mod)) return false;
+      int at = operand_of(c, rep[q->in[k]], div, mod);
+      if (at < 0) return false;
+      s->in[k] = (int16_t)at;
+    }
+    if (i + 1 == n) break;
+    int r = free_register(busy_until, i);
+    busy_until[r] = last_reader(g, nodes, n, i) + 1;
+    s->out = (int16_t)r;
+    if (r + 1 > c->n_registers) c->n_registers = (uint16_t)(r + 1);
+  }
+  return true;
+}
+
+typedef union block {
+  float f[CHAIN_BLOCK];
+  double d[CHAIN_BLOCK];
+} block;
+
+/* Elements e .. e+n of an operand that repeats or wraps. */
+static void gather(const cst_chain_operand *o, const void *base, uint8_t dtype, size_t e, size_t n,
+                   block *to) {
+  size_t q = e / o->div, r = e % o->div, m = o->mod ? q % o->mod : q;
+  for (size_t i = 0; i < n; i++) {
+    if (dtype == CST_F32) to->f[i] = ((const float *)base)[m];
+    else to->d[i] = ((const double *)base)[m];
+    if (++r == o->div) {
+      r = 0;
+      if (++m == o->mod) m = 0;
+    }
+  }
+}
+
+typedef struct frame {
+  const cst_chain *c;
+  const cst_call *call;
+  block buffer[CHAIN_OPERANDS]; /* of operands that are not read in place */
+  block reg[CHAIN_STEPS];
+  const void *at[CHAIN_OPERANDS];
+} frame;
+
+static bool in_place(const cst_chain_operand *o) { return o->div == 1 && o->mod == 0; }
+
+static void load_operands(frame *f, size_t e, size_t n) {
+  size_t size = cst_dtype_size(f->c->dtype);
+  for (int k = 0; k < f->c->n_operands; k++) {
+    const cst_chain_operand *o = &f->c->operand[k];
+    if (in_place(o)) {
+      f->at[k] = (const char *)f->call->p[k] + e * size;
+    } else {
+      if (o->mod != 1 || e == 0) gather(o, f->call->p[k], f->c->dtype, e, n, &f->buffer[k]);
+      f->at[k] = &f->buffer[k];
+    }
+  }
+}
+
+static void *run_step(frame *f, const cst_chain_step *s, void *result, size_t n) {
+  const void *in[3];
+  for (int k = 0; k < s->n_in; k++)
+    in[k] = s->in[k] >= 0 ? f->at[s->in[k]] : (const void *)&f->reg[~s->in[k]];
+  void *out = s->out < 0 ? result : &f->reg[s->out];
+  s->map(in, out, n);
+  return out;
+}
+
+static size_t elements(const cst_call *c) {
+  const cst_operand *o = &c->q->operand[c->q->n_in];
+  return o->type.space == CST_ROW ? c->rows * o->inner : o->inner;
+}
+
+cst_status cst_chain_run(const cst_call *call) {
+  const cst_chain *c = call->q->plan;
+  size_t n = elements(call), size = cst_dtype_size(c->dtype);
+  frame f;
+  f.c = c, f.call = call;
+  for (size_t e = 0; e < n; e += CHAIN_BLOCK) {
+    size_t m = n - e < CHAIN_BLOCK ? n - e : CHAIN_BLOCK;
+    load_operands(&f, e, m);
+    for (int i = 0; i < c->n_steps; i++)
+      run_step(&f, &c->step[i], (char *)call->p[c->n_operands] + e * size, m);
+  }
+  return CST_OK;
+}
+
+cst_value cst_chain_blame(const cst_call *call) {
+  const cst_chain *c = call->q->plan;
+  size_t n = elements(call), size = cst_dtype_size(c->dtype);
+  const cst_kernels *kn = cst_kernels_get();
+  frame f;
+  f.c = c, f.call = call;
+  for (size_t e = 0; e < n; e += CHAIN_BLOCK) {
+    size_t m = n - e < CHAIN_BLOCK ? n - e : CHAIN_BLOCK;
+    load_operands(&f, e, m);
+    for (int i = 0; i < c->n_steps; i++) {
+      void *out = run_step(&f, &c->step[i], (char *)call->p[c->n_operands] + e * size, m);
+      if (!kn->all_finite[c->dtype == CST_F64](m, out)) return c->step[i].node;
+    }
+  }
+  return CST_NONE;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Row separability: chunks of rows may run apart when no node lets one row's result depend on
+ * another row, and no sum over rows is used before it is complete.
+ */
+#include <string.h>
+
+#include "autodiff/program_internal.h"
+
+/* A SHARED operand lined up with the batch by its length: it only fits a full batch. */
+static bool aligned_by_length(const cst_graph *g, const cst_node *q) {
+  int64_t stride[CST_MAX_RANK];
+  if (q->type[0].space != CST_ROW) return false;
+  bool element_wise = (q->op->flags & CST_OP_ELEMENTWISE) || strcmp(q->op->name, "broadcast") == 0;
+  bool same_batch = strcmp(q->op->name, "bmm") == 0 || strcmp(q->op->name, "concat") == 0;
+  for (uint32_t i = 0; i < q->n_in; i++) {
+    const cst_type *t = type_at(g, q->in[i]);
+    if (t->space == CST_ROW) continue;
+    if (same_batch) return true;
+    if (element_wise && cst_broadcast_strides(&q->type[0], t, stride) && stride[0] != 0) return true;
+  }
+  return false;
+}
+
+bool cst_node_mixes(const cst_graph *g, const cst_node *q) {
+  bool row = false, partial = false;
+  for (uint32_t i = 0; i < q->n_in; i++) {
+    row |= type_at(g, q->in[i])->space == CST_ROW;
+    partial |= type_at(g, q->in[i])->space == CST_PARTIAL;
+  }
+  for (uint32_t i = 0; i < q->n_out; i++) {
+    if (partial && q->type[i].space != CST_PARTIAL) return true;
+    if (row && q->type[i].space == CST_SHARED && q->type[i].dtype != CST_OPAQUE) return true;
+  }
+  return aligned_by_length(g, q);
+}

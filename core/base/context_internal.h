@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The context from inside. Only the core's own rooms include this.
+ */
+#pragma once
+#include <stdarg.h>
+#include <stdatomic.h>
+
+#include "costate/context.h"
+#include "costate/plugin.h"
+
+enum { CST_MESSAGE_SIZE = 1024 };
+
+typedef struct cst_registry cst_registry; /* core/plugin/registry.c */
+typedef struct cst_pool cst_pool;         /* core/base/threads.c */
+
+struct cst_context {
+  cst_allocator allocator;
+  cst_memory memory;
+  cst_log_fn *log;
+  void *log_user;
+  unsigned threads; /* counting the caller; pool is NULL when 1 */
+  cst_pool *pool;
+  unsigned busy; /* solves and programs that are running now */
+  cst_registry *registry;
+  cst_host host;
+  cst_status status;       /* of the last failure */
+  atomic_flag writing;     /* held while the message changes: workers may fail at the same time */
+  char message[CST_MESSAGE_SIZE];
+};
+
+/* Every solve and program run stands between these two; while one runs, no new plugin is loaded and
+ * the number of threads does not change. They nest. */
+static inline void cst_context_enter(cst_context *ctx) { ctx->busy++; }
+static inline void cst_context_leave(cst_context *ctx) { ctx->busy--; }
+
+/* cst_fail with the arguments already collected. */
+cst_status cst_fail_args(cst_context *ctx, cst_status status, const char *format, va_list args);
+/* Forgets the message, so that a later look finds out whether anything was said. */
+void cst_message_clear(cst_context *ctx);
+void cst_log_args(cst_context *ctx, cst_level level, const char *format, va_list args);
+
+/* Stops the workers. */
+void cst_pool_stop(cst_context *ctx);
+
+/* Makes the registry, fills the host table and registers the core's own ops and controllers. */
+cst_status cst_registry_open(cst_context *ctx);
+/* Calls every fini, last loaded first, and frees the registry. */
+void cst_registry_close(cst_context *ctx);

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The solve driver: takes steps, controls their size, gives outputs, keeps what a gradient needs.
+ *
+ * What it promises for every stepper:
+ *  - arrival at times[n_times - 1] exactly, and no evaluation outside the span of the times;
+ *  - a failed or rejected step leaves no trace in the state, the tape or the schedule;
+ *  - no allocation in a run that is like an earlier one of the same integrator and tape;
+ *  - a status with a message that names the time, the step and the worst component.
+ * An integrator belongs to one thread at a time.
+ */
+#pragma once
+#include "costate/context.h"
+#include "costate/plugin.h"
+
+cst_status cst_integrator_new(const cst_host *host, const cst_integrator_config *config,
+                              cst_integrator **out);
+cst_status cst_integrate(cst_integrator *i, const cst_integration *run);
+void cst_integrator_free(cst_integrator *i);
+
+/* Of the last run. Steps and output_step exist when it had a tape and live as long as that is not
+ * cleared. output_step[k] is the step that holds output k; SIZE_MAX: none, it lies at the start. */
+const cst_taped_step *cst_integrator_steps(const cst_integrator *i, size_t *n);
+size_t cst_integrator_output_step(const cst_integrator *i, size_t k);
+const size_t *cst_integrator_output_steps(const cst_integrator *i);
+void *cst_integrator_solver_state(const cst_integrator *i);
+const cst_integrator_config *cst_integrator_config_of(const cst_integrator *i);
+
+/* See cst_solve_pullback.redo. */
+cst_status cst_integrator_redo(cst_integrator *i, cst_rhs *rhs, size_t step, cst_taped_step *out);
+
+/* Registers the controllers i, pi and pid. */
+cst_status cst_register_core_controllers(const cst_host *host);

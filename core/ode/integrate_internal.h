@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What the files of the driver share. Bottom-up: tape, schedule, control; start (first step size),
+ * attempt (one step tried), outputs, explain (messages), integrator (new, free), integrate (the
+ * loop).
+ */
+#pragma once
+#include "costate/context.h"
+#include "ode/integrate.h"
+#include "ode/tape.h"
+#include "tensor/kernels.h"
+
+/* Where a run stands. Between steps y, f0 describe time t; after an accepted attempt y1, f1
+ * describe t1. Vectors lie in the integrator's buffers, or on the tape. */
+typedef struct cst_progress {
+  const cst_integration *in;
+  cst_rhs *rhs;
+  double start, finish;    /* times[0], times[n - 1] */
+  double direction;        /* +1 or -1 */
+  double t, t1;
+  double h;                /* what the controller proposes, signed */
+  double used;             /* size of the present attempt, signed */
+  double anchor;           /* fixed steps: where they are counted from, */
+  uint64_t count;          /*   and how many were taken since */
+  size_t clip;             /* the attempt ends at times[clip]; SIZE_MAX: at none */
+  size_t next;             /* the first time not given yet */
+  size_t replayed;         /* steps of the schedule already taken */
+  void *y, *f0, *f0_residual;
+  void *y1, *f1, *f1_residual;
+  bool f0_valid, f0_own, f1_own;
+  bool thin;               /* the tape takes no more records, only states */
+  cst_step step;
+  cst_tape_place mark;     /* before the attempt */
+  double error;            /* norm of the last attempt, 1 being the tolerance */
+  double sum;
+  cst_controller_state control;
+  unsigned bad;            /* attempts in a row that were not finite */
+  uint64_t accepted, rejected, evaluations_before;
+} cst_progress;
+
+struct cst_integrator {
+  const cst_host *host;
+  cst_context *ctx;
+  const cst_kernels *kernels;
+  cst_integrator_config config;
+  size_t size; /* of a scalar */
+  void *solver;
+  const cst_options *controller_options, *solver_options; /* as given, or the defaults */
+  void *y[2], *f[2], *error, *output; /* state vectors */
+  cst_span *controlled;
+  size_t n_controlled, span_capacity, controlled_scalars;
+  cst_taped_step *steps;
+  size_t n_steps, step_capacity;
+  size_t *output_step;
+  size_t n_outputs, output_capacity;
+  cst_tape *scratch; /* of redo */
+  cst_progress run;
+};
+
+/* Grows *array (of elements of `size` bytes) to hold `n`; keeps what is there. */
+cst_status cst_grow(cst_context *ctx, void *array, size_t *capacity, size_t n, size_t size);
+
+/* spans.c: what counts in the error norm of this rhs. */
+cst_status cst_spans_find(cst_integrator *i, const cst_rhs *rhs);
+/* Root mean square over the controlled scalars of v / (atol + rtol max(|y0|, |y1|)). */
+double cst_spans_norm(const cst_integrator *i, const void *v, const void *y0, const void *y1);
+
+/* start.c */
+cst_status cst_first_step(cst_integrator *i, double *h);
+
+/* attempt.c */
+typedef enum cst_verdict { CST_ACCEPTED, CST_TOO_LARGE, CST_NOT_FINITE, CST_REFUSED } cst_verdict;
+/* dy = f(t, y), with its residual when the run keeps records. */
+cst_status cst_evaluate(cst_integrator *i, double t, const void *y, void *dy, void *residual);
+bool cst_all_finite(const cst_integrator *i, const void *y);
+/* One step of the stepper from (t, y) to t1, its results in y1, f1. */
+cst_status cst_attempt(cst_integrator *i, cst_verdict *verdict);
+/* f0 at (t, y) by the driver. */
+cst_status cst_derivative(cst_integrator *i);
+/* f1 at (t1, y1) by the driver, for interpolation; it becomes f0 of the next step. */
+cst_status cst_derivative_after(cst_integrator *i);
+
+/* outputs.c */
+cst_status cst_outputs_start(cst_integrator *i);
+/* The outputs inside (t, t1] of the accepted step. *jumped: the state or field changed there. */
+cst_status cst_outputs_step(cst_integrator *i, bool *jumped);
+
+/* record.c */
+cst_status cst_record_start(cst_integrator *i);
+cst_status cst_record_step(cst_integrator *i);    /* before the outputs of the step */
+void cst_record_outputs(cst_integrator *i);       /* after them */
+
+/* schedule.c */
+cst_status cst_schedule_push(cst_context *ctx, cst_schedule *s, double t, double h);
+
+/* explain.c: the message of a solve that stopped, naming a component (SIZE_MAX: none). */
+cst_status cst_explain(cst_integrator *i, cst_status status, const char *what, size_t component);
+size_t cst_first_nonfinite(const cst_integrator *i, const void *v);
+/* Takes the last attempt again to learn which component has the largest scaled error. */
+size_t cst_worst_error(cst_integrator *i);

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Values at the times asked for: at the start, at the end of a step, and inside a step by the
+ * stepper's dense output or else by the cubic Hermite polynomial of y, f0, y1, f1:
+ *
+ *     y(t + x h) = (1 - v) y + v y1 + h x (1-x)^2 f0 - h x^2 (1-x) f1,   v = x^2 (3 - 2x).
+ */
+#include "ode/integrate_internal.h"
+
+static cst_status give(cst_integrator *i, void *y, bool *jumped) {
+  cst_progress *r = &i->run;
+  bool jump = false;
+  if (r->in->tape)
+    i->output_step[r->next] = i->n_steps ? i->n_steps - 1 : SIZE_MAX;
+  cst_status st = r->in->at ? r->in->at(r->in->arg, r->next, y, &jump) : CST_OK;
+  r->next++;
+  if (jump && jumped) *jumped = true;
+  return st;
+}
+
+cst_status cst_outputs_start(cst_integrator *i) {
+  cst_progress *r = &i->run;
+  bool jumped = false;
+  while (r->next < r->in->n_times && r->in->times[r->next] == r->t)
+    CST_TRY(give(i, r->y, &jumped));
+  return CST_OK;
+}
+
+static void hermite(const cst_integrator *i, double x, void *y) {
+  const cst_progress *r = &i->run;
+  double v = x * x * (3 - 2 * x), h = r->used;
+  const double c[4] = {-v, v, h * x * (1 - x) * (1 - x), -h * x * x * (1 - x)};
+  const void *k[4] = {r->y, r->y1, r->f0, r->f1};
+  i->host->combine(i->config.dtype, r->rhs->n, r->y, 4, c, k, y);
+}
+
+static cst_status interpolate(cst_integrator *i, double x) {
+  cst_progress *r = &i->run;
+  if (i->config.solver->dense)
+    return i->config.solver->dense(i->solver, &r->step, x, i->output, NULL);
+  if (!r->f1) CST_TRY(cst_derivative_after(i));
+  hermite(i, x, i->output);
+  return CST_OK;
+}
+
+cst_status cst_outputs_step(cst_integrator *i, bool *jumped) {
+  cst_progress *r = &i->run;
+  for (; r->next < r->in->n_times;) {
+    double time = r->in->times[r->next];
+    if ((time - r->t1) * r->direction > 0) break;
+    if (time == r->t1) {
+      CST_TRY(give(i, r->y1, r->in->stops ? jumped : NULL));
+    } else {
+      CST_TRY(interpolate(i, (time - r->t) / r->used));
+      CST_TRY(give(i, i->output, NULL));
+    }
+  }
+  return CST_OK;
+}

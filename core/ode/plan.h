@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A solve plan: the field with everything a solve needs resolved - types found, options checked - so
+ * that entering a solve looks nothing up.
+ */
+#pragma once
+#include "costate/solve.h"
+#include "ode/field.h"
+#include "ode/integrate.h"
+
+struct cst_solve_plan {
+  cst_object object;
+  cst_context *ctx;
+  cst_field *field;
+  uint32_t n_parts;
+  uint32_t *flags;
+  char **names;
+  const cst_solver_type *solver;
+  const cst_controller_type *controller;
+  const cst_gradient_type *gradient;
+  cst_options *solver_options, *controller_options, *gradient_options;
+  cst_solve_options o; /* scalars; the names and option pointers are not used */
+};
+
+/* The programs that the plan's gradient needs, as a mask for cst_field_rhs_new. */
+uint32_t cst_solve_plan_programs(const cst_solve_plan *p, bool recorded);
+/* The plan of the tangent: parts and captures followed by their tangents (those in `has`, by field
+ * input), tangent parts uncontrolled, so that it takes the very steps of the plan itself. */
+cst_status cst_solve_plan_tangent(const cst_solve_plan *p, const bool *has_capture, cst_solve_plan **out);
+
+/* ---- the solve node at run time (solve_op.c), which its pullback reads ------------------------------- */
+
+typedef struct cst_solve_state {
+  cst_context *ctx;
+  const cst_solve_plan *plan;
+  cst_field_rhs *rhs;
+  cst_integrator *integrator;
+  cst_tape *tape;          /* NULL unless a gradient needs one */
+  cst_schedule schedule;
+  bool replayed;           /* the schedule holds the steps of an earlier run */
+  void *y;                 /* one state vector */
+  void **capture;
+  size_t n_times;
+  const double *times;
+  void **values;           /* by part, [B, T, n] */
+  cst_solve_report report; /* of the last run */
+} cst_solve_state;
+
+/* Copies value i between the stacked parts [B, T, n] and a state vector. */
+void cst_solve_gather(const cst_solve_state *s, void *const *parts, size_t i, void *y);
+void cst_solve_scatter(const cst_solve_state *s, void *const *parts, size_t i, const void *y);
+bool cst_object_is_plan(const cst_object *o);
