@@ -6,6 +6,7 @@
 #if defined __x86_64__
 #include <immintrin.h>
 #endif
+#include <string.h>
 
 #include "kernels_isa.h"
 

@@ -1,0 +1,63 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- Tables of named options: unknown names are errors with a suggestion, tables are never changed.
+local core = require "costate.core"
+
+local M = {}
+
+local function is_tensor(x) return core.kind(x) ~= nil end
+
+local checks = {
+  number = function(x) return type(x) == "number" end,
+  integer = function(x) return math.type(x) == "integer" or (type(x) == "number" and x % 1 == 0) end,
+  string = function(x) return type(x) == "string" end,
+  boolean = function(x) return type(x) == "boolean" end,
+  table = function(x) return type(x) == "table" end,
+  callable = function(x)
+    local meta = getmetatable(x)
+    return type(x) == "function" or (type(meta) == "table" and meta.__call ~= nil)
+  end,
+  tensor = is_tensor,
+  any = function() return true end,
+}
+
+--- Raises for a name that `what` does not know; `names` are those it does.
+function M.unknown(what, name, names)
+  table.sort(names)
+  local near = core.suggest(name, names)
+  local hint = near and ("did you mean '%s'?"):format(near) or "it takes " .. table.concat(names, ", ")
+  core.fail(("unknown option '%s' of %s: %s"):format(name, what, hint))
+end
+
+local function fits(kinds, x)
+  for kind in kinds:gmatch("[^|]+") do
+    if checks[kind](x) then return true end
+  end
+  return false
+end
+
+--- M.check("train", given, { steps = "integer", loss = "callable!" , ...}): "!" marks what is
+--- required, "a|b" either. Returns a new table.
+function M.check(what, given, spec)
+  if type(given) ~= "table" or getmetatable(given) then
+    core.fail(("%s takes one table of named options, got a %s"):format(what, type(given)))
+  end
+  local out, names = {}, {}
+  for name in pairs(spec) do names[#names + 1] = name end
+  for name, x in pairs(given) do
+    local kinds = spec[name]
+    if not kinds then M.unknown(what, tostring(name), names) end
+    if not fits(kinds:gsub("!", ""), x) then
+      core.fail(("option '%s' of %s must be a %s, got a %s"):format(name, what,
+        (kinds:gsub("!", ""):gsub("|", " or a ")), core.kind(x) or type(x)))
+    end
+    out[name] = x
+  end
+  for name, kinds in pairs(spec) do
+    if kinds:find("!", 1, true) and out[name] == nil then
+      core.fail(("option '%s' of %s is required"):format(name, what))
+    end
+  end
+  return out
+end
+
+return M

@@ -1,0 +1,164 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- cs.dataset "name" { ... }: named tensors and ways to cut batches out of them.
+local core = require "costate.core"
+local made = require "costate._made"
+local options = require "costate._options"
+
+local M = { registered = {} }
+local Dataset = { __name = "costate.Dataset" }
+Dataset.__index = Dataset
+
+-- Times stay f64 whatever the float type of the run: solvers want them so.
+local times = { t = true, times = true, dt = true, t0 = true, t1 = true }
+
+local function adopt(name, fields, about)
+  local self = { name = name, options = about, fields = {} }
+  for key, x in pairs(fields) do
+    if core.kind(x) == "tensor" and x.dtype ~= "i64" and not times[key] then
+      x = core.convert(x, core.dtype())
+    end
+    self[key] = x
+    if core.kind(x) == "tensor" then self.fields[#self.fields + 1] = key end
+  end
+  table.sort(self.fields)
+  made.note("datasets", self)
+  return setmetatable(self, Dataset)
+end
+
+function Dataset:__tostring()
+  local lines = { ("dataset '%s'"):format(self.name) }
+  for _, k in ipairs(self.fields) do
+    lines[#lines + 1] = ("  %s: %s [%s]%s"):format(k, self[k].dtype, table.concat(self[k].shape, ", "),
+      self[k].rows and " rows" or "")
+  end
+  return table.concat(lines, "\n")
+end
+
+local function is_uniform(t)
+  local n = t.count
+  local h = (t[n] - t[1]) / (n - 1)
+  for i = 2, n do
+    if math.abs(t[i] - t[i - 1] - h) > 1e-9 * math.max(math.abs(t[n] - t[1]), 1e-300) then return false end
+  end
+  return true
+end
+
+--- Contiguous windows of one trajectory: y0 [batch, ...] rows, t [horizon], y [batch, horizon, ...]
+--- rows. Starts are different positions drawn by rng.
+function Dataset:windows(rng, batch, horizon)
+  local y, t = self.y, self.t
+  if not y or not t then core.fail("windows need the fields t and y of one trajectory") end
+  local n = y.shape[1]
+  if t.rank ~= 1 or t.count ~= n then core.fail("windows need one trajectory: t [N] and y [N, ...]") end
+  if horizon < 2 or horizon > n then
+    core.fail(("horizon must lie between 2 and %d, got %s"):format(n, tostring(horizon)))
+  end
+  if self.uniform == nil then self.uniform = is_uniform(t) end
+  if not self.uniform then core.fail("windows need equally spaced times: rows share one t") end
+  local starts = rng:choose(n - horizon + 1, batch)
+  self.head = self.head and self.head.count == horizon and self.head or core.range(t, 1, horizon)
+  return { y0 = core.windows(y, starts, 1, true), t = self.head, y = core.windows(y, starts, horizon) }
+end
+
+--- Names of the fields with one entry for each row of the data set.
+local function row_fields(self)
+  local list, rows = {}, nil
+  for _, k in ipairs(self.fields) do
+    if self[k].rows then
+      list[#list + 1] = k
+      rows = self[k].shape[1]
+    end
+  end
+  if not rows then core.fail(("dataset '%s' has no rows to draw from"):format(self.name)) end
+  return list, rows
+end
+
+local function pick(self, list, index)
+  local out = {}
+  for _, k in ipairs(self.fields) do out[k] = self[k] end
+  for _, k in ipairs(list) do out[k] = core.windows(self[k], index, 1, true) end
+  return out
+end
+
+--- n rows drawn without repetition, as a table of the same fields.
+function Dataset:draw(rng, n)
+  local list, rows = row_fields(self)
+  return pick(self, list, rng:choose(rows, n))
+end
+
+--- Batches for cs.train: every row once an epoch, in a new order each time when `shuffle`.
+function Dataset:batches(given)
+  local o = options.check("batches", given, { size = "integer!", shuffle = "boolean" })
+  local list, rows = row_fields(self)
+  local size = math.min(o.size, rows)
+  local order, at = nil, rows
+  local function next_batch(rng)
+    if at + size > rows then
+      order = o.shuffle and rng:permutation(rows) or order or core.convert(core.arange(0, rows), "i64")
+      at = 0
+    end
+    local index = core.range(order, at + 1, at + size)
+    at = at + size
+    return pick(self, list, index)
+  end
+  return setmetatable({ per_epoch = rows // size }, { __call = function(_, rng) return next_batch(rng) end })
+end
+
+local function part(self, first, last, rows_only)
+  local fields = {}
+  for _, k in ipairs(self.fields) do
+    local x = self[k]
+    if rows_only and x.rows or not rows_only and x.rank > 0 and x.shape[1] == self.y.shape[1] then
+      x = core.range(x, first, last)
+    end
+    fields[k] = x
+  end
+  return adopt(self.name, fields, self.options)
+end
+
+--- data:split { test = 0.2, seed = 1 }: two data sets. Rows are dealt at random; one trajectory is
+--- cut in time, the end being the test.
+function Dataset:split(given)
+  local o = options.check("split", given, { test = "number!", seed = "integer", by = "string" })
+  local any_rows = false
+  for _, k in ipairs(self.fields) do any_rows = any_rows or self[k].rows end
+  if not any_rows then
+    local n = self.y.shape[1]
+    local cut = n - math.max(1, math.floor(o.test * n + 0.5))
+    return part(self, 1, cut), part(self, cut + 1, n)
+  end
+  local list, n = row_fields(self)
+  local order = core.rng(o.seed or core.seed(), "split"):permutation(n)
+  local cut = n - math.max(1, math.floor(o.test * n + 0.5))
+  local a, b = core.range(order, 1, cut), core.range(order, cut + 1, n)
+  return adopt(self.name, pick(self, list, a), self.options), adopt(self.name, pick(self, list, b), self.options)
+end
+
+--- cs.dataset("cubic_spiral", { points = 1000 }) or cs.dataset "cubic_spiral" { ... }
+function M.dataset(name, given)
+  if type(name) ~= "string" then core.fail("dataset takes a name: cs.dataset \"cubic_spiral\" { ... }") end
+  local own = M.registered[name]
+  local entry, message
+  if not own then
+    entry, message = core.find("dataset", name:find(".", 1, true) and name or "datasets." .. name)
+    if not entry then entry = core.find("dataset", name) end
+    if not entry then core.fail(message) end
+  end
+  local function make(o)
+    if own then return adopt(name, own.build(o or {}, core.rng(core.seed(), name)), o or {}) end
+    local resolved = core.options("dataset", entry.name, o)
+    return adopt(entry.name, core.dataset(entry.name, resolved, core.seed()), resolved:table())
+  end
+  if given ~= nil then return make(given) end
+  return make
+end
+
+--- cs.register.dataset { name = "mine.data", build = function(options, rng) return { t =, y = } end }
+function M.register(given)
+  local t = options.check("register.dataset", given, { name = "string!", build = "callable!", help = "string" })
+  if M.registered[t.name] then core.fail(("a dataset '%s' is registered already"):format(t.name)) end
+  M.registered[t.name] = t
+end
+
+M.adopt = adopt
+return M

@@ -1,0 +1,353 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- cs.ode: a field and how to follow it. The field is recorded anew at every use, so it can never be
+-- stale; equal recordings share one compiled plan.
+local core = require "costate.core"
+local options = require "costate._options"
+local trace = require "costate._trace"
+local made = require "costate._made"
+
+local Flow = {}
+Flow.__index = Flow
+Flow.__name = "costate.Flow"
+
+local QUADRATURE <const>, UNCONTROLLED <const> = 1, 2
+local KEPT_PLANS <const> = 8
+
+local spec = {
+  field = "callable!", solver = "string|table", gradient = "string|table",
+  controller = "string|table", rtol = "number", atol = "number", step = "number",
+  first_step = "number", min_step = "number", max_step = "number", max_steps = "integer",
+  memory = "number", parts = "table", name = "string",
+}
+
+-- ---- options ------------------------------------------------------------------------------------
+
+--- Splits "name" or { name = "name", option = ... } into name, table of the rest.
+local function named(x, what, fallback)
+  if x == nil then return fallback, {} end
+  if type(x) == "string" then return x, {} end
+  local rest = {}
+  for k, v in pairs(x) do rest[k] = v end
+  local name = rest.name or rest[1]
+  if type(name) ~= "string" then core.fail(("option '%s' of ode: a table needs a name"):format(what)) end
+  rest.name, rest[1] = nil, nil
+  return name, rest
+end
+
+local function has_option(entry, name)
+  for _, o in ipairs(entry.options) do
+    if o.name == name then return true end
+  end
+  return false
+end
+
+--- Options that are not ode's own go to the solver, gradient or controller that knows them.
+local function distribute(given, parts)
+  local own = {}
+  for k, v in pairs(given) do
+    if spec[k] then
+      own[k] = v
+    else
+      local taker
+      for _, p in ipairs(parts) do
+        if type(k) == "string" and has_option(p.entry, k) then taker = taker or p end
+      end
+      if not taker then
+        local names = {}
+        for n in pairs(spec) do names[#names + 1] = n end
+        for _, p in ipairs(parts) do
+          for _, o in ipairs(p.entry.options) do names[#names + 1] = o.name end
+        end
+        options.unknown("ode", tostring(k), names)
+      end
+      taker.rest[k] = v
+    end
+  end
+  return own
+end
+
+local function find(kind, name)
+  local entry, message = core.find(kind, name)
+  if not entry then core.fail(message) end
+  return entry
+end
+
+local ranges = {
+  rtol = { 0, 1 }, atol = { 0, math.huge }, step = { 0, math.huge }, first_step = { 0, math.huge },
+  min_step = { 0, math.huge }, max_step = { 0, math.huge }, max_steps = { 1, 2 ^ 53 },
+  memory = { 0, 2 ^ 62 },
+}
+
+local function resolve(given)
+  local defaults = core.solve_defaults()
+  local parts = {}
+  for _, kind in ipairs { "solver", "gradient", "controller" } do
+    local x = given[kind]
+    if x ~= nil and type(x) ~= "string" and type(x) ~= "table" then
+      core.fail(("option '%s' of ode must be a name or a table, got a %s"):format(kind, type(x)))
+    end
+    local name, rest = named(x, kind, defaults[kind])
+    parts[#parts + 1] = { kind = kind, name = name, rest = rest, entry = find(kind, name) }
+  end
+  local o = options.check("ode", distribute(given, parts), spec)
+  for name, range in pairs(ranges) do
+    local x = o[name]
+    if x and not (x >= range[1] and x <= range[2]) then
+      core.fail(("option '%s' of ode must lie between %g and %g, got %g"):format(name, range[1],
+        range[2], x))
+    end
+    if x == nil then o[name] = defaults[name] end
+  end
+  for _, p in ipairs(parts) do
+    o[p.kind] = p.name
+    o[p.kind .. "_options"] = core.options(p.kind, p.name, p.rest)
+  end
+  local solver = parts[1].entry
+  if not solver.traits.adaptive and (given.step or 0) <= 0 then
+    core.fail(("solver '%s' has a fixed step size: ode needs the option 'step'"):format(solver.name))
+  end
+  return o
+end
+
+-- ---- the state ------------------------------------------------------------------------------------
+
+local function is_parts(y0)
+  return type(y0) == "table" and not getmetatable(y0) and type(next(y0)) == "string"
+end
+
+--- Tables of numbers become tensors; numbers too.
+local function as_tensor(x)
+  if core.kind(x) then return x end
+  if type(x) == "number" then return core.tensor(x) end
+  if type(x) == "table" then return core.tensor(x) end
+  core.fail("an initial state is a tensor, a value, a table of numbers or a table of named parts; got a "
+    .. type(x))
+end
+
+function Flow:flags_of(name)
+  local f = self.options.parts and self.options.parts[name]
+  if f == nil or f == "controlled" then return 0 end
+  if f == "quadrature" then return QUADRATURE end
+  if f == "uncontrolled" then return UNCONTROLLED end
+  if type(f) == "table" then
+    return (f.quadrature and QUADRATURE or 0) + (f.uncontrolled and UNCONTROLLED or 0)
+  end
+  core.fail(("part '%s': its flags are \"quadrature\", \"uncontrolled\" or a table of both"):format(name))
+end
+
+--- Names of parts in order: quadrature parts stand last, otherwise by name.
+function Flow:part_names(y0)
+  local names = trace.sorted_keys(y0)
+  table.sort(names, function(a, b)
+    local qa, qb = self:flags_of(a) & QUADRATURE, self:flags_of(b) & QUADRATURE
+    if qa ~= qb then return qa < qb end
+    return a < b
+  end)
+  return names
+end
+
+--- y0 as a list of parts with one leading batch axis; `lone` when that axis is added here.
+function Flow:state_of(y0)
+  local s = { parts = {}, single = not is_parts(y0) }
+  local names = s.single and { "y" } or self:part_names(y0)
+  local rows
+  for i, name in ipairs(names) do
+    local v = as_tensor(s.single and y0 or y0[name])
+    s.parts[i] = { name = name, value = v, flags = s.single and 0 or self:flags_of(name) }
+    if v.rows or v.rank >= 2 then rows = v.shape[1] end
+  end
+  s.lone, s.rows = rows == nil, rows or 1
+  for _, p in ipairs(s.parts) do
+    local shape = p.value.shape
+    if s.lone then
+      table.insert(shape, 1, 1)
+      p.value = core.reshape(p.value, shape)
+    elseif #shape == 0 then
+      shape = { rows }
+      p.value = core.broadcast_like(p.value, core.zeros(rows))
+    elseif shape[1] ~= rows then
+      core.fail(("part '%s' has %d rows, another one %d"):format(p.name, shape[1], rows))
+    end
+    p.shape = shape
+  end
+  return s
+end
+
+local function as_times(t)
+  if core.kind(t) then return t end
+  if type(t) ~= "table" then core.fail("times are a tensor or a table of numbers, got a " .. type(t)) end
+  for _, x in ipairs(t) do
+    if core.kind(x) then return core.cast(core.stack(t), "f64") end
+  end
+  return core.tensor(t, "f64")
+end
+
+-- ---- recording the field ----------------------------------------------------------------------------
+
+local function result_like(dy, y, name)
+  if type(dy) == "number" then return core.full_like(y, dy) end
+  if not core.kind(dy) then
+    core.fail(("the field returned a %s for '%s': it must return the derivative"):format(type(dy), name))
+  end
+  local a, b = dy.shape, y.shape
+  local same = #a == #b and dy.rows == y.rows
+  for i = 1, #b do same = same and a[i] == b[i] end
+  if same then return dy end
+  if #a > #b or (dy.rows and #a ~= #b) then
+    core.fail(("the field returned shape [%s] for '%s', whose shape is [%s]"):format(
+      table.concat(a, ", "), name, table.concat(b, ", ")))
+  end
+  return core.broadcast_like(dy, y)
+end
+
+function Flow:record(state)
+  local tr <close> = core.trace(state.rows, true)
+  local t = tr:input("f64", "shared", {}, "t")
+  local ys, y = {}, nil
+  for i, p in ipairs(state.parts) do
+    ys[i] = tr:input(core.dtype(), "row", p.shape, p.name)
+  end
+  if state.single then
+    y = ys[1]
+  else
+    y = {}
+    for i, p in ipairs(state.parts) do y[p.name] = ys[i] end
+  end
+  local dy = self.options.field(t, y)
+  local results = {}
+  for i, p in ipairs(state.parts) do
+    local d = dy
+    if not state.single then d = type(dy) == "table" and dy[p.name] or nil end
+    results[i] = result_like(d, ys[i], p.name)
+  end
+  return tr:finish(results)
+end
+
+--- The plan of a recorded field: an earlier one when the fields are equal.
+function Flow:plan_of(fn, state)
+  local names, flags = {}, {}
+  for i, p in ipairs(state.parts) do names[i], flags[i] = p.name, p.flags end
+  local key = table.concat(names, ",") .. ":" .. table.concat(flags, ",")
+  for _, e in ipairs(self.plans) do
+    if e.key == key and e.fn:equal(fn) then return e.plan end
+  end
+  local plan = core.plan(fn, names, flags, self.options)
+  table.insert(self.plans, 1, { key = key, fn = fn, plan = plan })
+  self.plans[KEPT_PLANS + 1] = nil
+  return plan
+end
+
+--- Records the solve in the current trace: values, one or a table by part.
+function Flow:build(y0, t)
+  local state = self:state_of(y0)
+  local times = as_times(t)
+  local values, zs = {}, {}
+  local fn, captures = self:record(state)
+  local plan = self:plan_of(fn, state)
+  for i, p in ipairs(state.parts) do zs[i] = p.value end
+  for i, v in ipairs(core.solve(plan, zs, times, captures)) do
+    if state.lone then
+      local shape = v.shape
+      table.remove(shape, 1)
+      v = core.reshape(v, shape)
+    end
+    values[i] = v
+  end
+  if state.single then return values[1] end
+  local by_name = {}
+  for i, p in ipairs(state.parts) do by_name[p.name] = values[i] end
+  return by_name
+end
+
+-- ---- outside of traces --------------------------------------------------------------------------------
+
+--- Recorded once more at every call: an equal recording finds its program again.
+function Flow:eager(y0, t)
+  t = as_times(t)
+  if is_parts(y0) then
+    local copy = {}
+    for k, v in pairs(y0) do copy[k] = as_tensor(v) end
+    y0 = copy
+  else
+    y0 = as_tensor(y0)
+  end
+  local leaves, key, layout = trace.flatten { y0 = y0, t = t }
+  local out_spec
+  local new = {}
+  new.fn, new.captures = trace.record(leaves, function(_, inputs)
+    local args = trace.rebuild(layout, inputs)
+    local values, _, s = trace.flatten(self:build(args.y0, args.t))
+    out_spec = s
+    return values
+  end)
+  local old = self.programs[key]
+  if not (old and old.fn:equal(new.fn)) then self.programs[key], old = new, new end
+  local captures = old ~= new and new.captures or nil
+  local out, status, message, partial = trace.run(old, leaves, captures)
+  self.last = old
+  return trace.rebuild(out_spec, out or partial), status or "ok", message, old.program, t
+end
+
+--- flow(y0, t): values at the times t; raises when the solve fails.
+function Flow:__call(y0, t)
+  if y0 == nil or t == nil then core.fail("a flow is called with an initial state and times: flow(y0, t)") end
+  if core.current() then return self:build(y0, t) end
+  local values, status, message = self:eager(y0, t)
+  if status ~= "ok" then core.fail(message) end
+  return values
+end
+
+local Solution = { __name = "costate.Solution" }
+Solution.__index = Solution
+
+function Solution:__tostring()
+  return ("solution: %s, %d evaluations, %d steps, %d rejected%s"):format(self.status,
+    self.stats.evaluations, self.stats.accepted, self.stats.rejected,
+    self.message and "\n" .. self.message or "")
+end
+
+--- flow:solve(y0, t): a solution with status, message, values and stats; never raises for what the
+--- numbers do.
+function Flow:solve(y0, t)
+  if y0 == nil or t == nil then core.fail("solve takes an initial state and times: flow:solve(y0, t)") end
+  if core.current() then core.fail("flow:solve is for outside of traced functions; inside use flow(y0, t)") end
+  local values, status, message, program, times = self:eager(y0, t)
+  local report = program:stats()
+  return setmetatable({ values = values, t = times, status = status, message = message,
+    stats = report.forward }, Solution)
+end
+
+function Flow:__tostring()
+  local o = self.options
+  return ("ode: solver %s, rtol %g, atol %g, gradient %s"):format(o.solver, o.rtol, o.atol, o.gradient)
+end
+
+--- A listing of the field as recorded last and of the program around it.
+function Flow:explain()
+  if not self.plans[1] then return tostring(self) .. "\nnot used yet: nothing has been recorded" end
+  local text = { tostring(self), "field:", self.plans[1].fn:explain() }
+  if self.last and self.last.program then
+    text[#text + 1] = "program:"
+    text[#text + 1] = self.last.program:explain()
+  end
+  return table.concat(text, "\n")
+end
+
+--- Another flow of the same field with some options changed.
+function Flow:with(changes)
+  local given = {}
+  for k, v in pairs(self.given) do given[k] = v end
+  for k, v in pairs(changes) do given[k] = v end
+  return Flow.new(given)
+end
+
+function Flow.new(given)
+  if type(given) ~= "table" or getmetatable(given) then
+    core.fail("ode takes one table of named options: cs.ode { field = ..., solver = ... }")
+  end
+  local flow = setmetatable({ options = resolve(given), given = given, plans = {}, programs = {} }, Flow)
+  made.note("flows", flow)
+  return flow
+end
+
+return { new = Flow.new, Flow = Flow }

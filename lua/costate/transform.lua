@@ -1,0 +1,198 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- Derivatives of functions: cs.grad, cs.value_and_grad, cs.jvp, cs.hvp. Inside a trace they add
+-- nodes to it; outside they record, compile and run.
+local core = require "costate.core"
+local trace = require "costate._trace"
+local freeze = require "costate._freeze"
+local model = require "costate.model"
+
+local M = {}
+
+-- ---- what is differentiated -------------------------------------------------------------------------
+
+--- Each argument is a tensor, a value, a number, nested tables of these, or a model, which stands for
+--- its parameters. Gives the values to differentiate by, lifted into the open trace, and a function
+--- that packs one result each as the argument was.
+local function variables(tr, args)
+  local xs, packs = {}, {}
+  for i, a in ipairs(args) do
+    local first = #xs
+    if model.is_model(a) then
+      for _, t in ipairs(a:tensors()) do xs[#xs + 1] = tr:value(t) end
+      packs[i] = function(r)
+        local flat = {}
+        for k = 1, #a.list do flat[k] = core.reshape(r[first + k], -1) end
+        return #flat == 1 and flat[1] or core.concat(flat, 1)
+      end
+    else
+      local leaves, _, spec = trace.flatten(a)
+      for _, x in ipairs(leaves) do xs[#xs + 1] = core.kind(x) and tr:value(x) or x end
+      packs[i] = function(r)
+        local part = {}
+        for k = 1, #leaves do part[k] = r[first + k] end
+        return trace.rebuild(spec, part)
+      end
+    end
+  end
+  return xs, packs
+end
+
+local function fill(list, xs)
+  local out = {}
+  for i, x in ipairs(xs) do
+    out[i] = list[i] or core.zeros_like(x)
+  end
+  return out
+end
+
+local function results(packs, r)
+  local out = {}
+  for i, pack in ipairs(packs) do out[i] = pack(r) end
+  return out
+end
+
+local function seed_of(y, what)
+  if not core.kind(y) then core.fail(what .. ": the function must return a value, got a " .. type(y)) end
+  return core.ones_like(y)
+end
+
+--- Tangents arranged like the arguments: a flat vector for a model.
+local function tangents(tr, args, vs)
+  local out = {}
+  for i, a in ipairs(args) do
+    local v = vs[i]
+    if model.is_model(a) then
+      for _, p in ipairs(a.list) do
+        local n = p.tensor.count
+        out[#out + 1] = core.reshape(core.slice(v, 1, p.offset + 1, p.offset + n), p.tensor.shape)
+      end
+    else
+      local leaves = trace.flatten(v)
+      for _, x in ipairs(leaves) do out[#out + 1] = core.kind(x) and tr:value(x) or x end
+    end
+  end
+  return out
+end
+
+-- ---- inside a trace -----------------------------------------------------------------------------------
+
+local function numbers_to_values(args)
+  local out = {}
+  for i, a in ipairs(args) do
+    out[i] = type(a) == "number" and core.current():value(a) or a
+  end
+  return out
+end
+
+local function gradient(f, args)
+  local tr = core.current()
+  args = numbers_to_values(args)
+  local xs, packs = variables(tr, args)
+  local y = f(table.unpack(args))
+  local bars = tr:vjp({ y }, { seed_of(y, "grad") }, xs)
+  return y, results(packs, fill(bars, xs))
+end
+
+local function tangent(f, args, vs)
+  local tr = core.current()
+  args = numbers_to_values(args)
+  local xs = variables(tr, args)
+  local y = f(table.unpack(args))
+  seed_of(y, "jvp")
+  local dots = tr:jvp(xs, tangents(tr, args, vs), { y })
+  return y, dots[1] or core.zeros_like(y)
+end
+
+--- Reverse over forward would give H v as the gradient of the directional derivative.
+local function hessian(f, args, vs)
+  local tr = core.current()
+  args = numbers_to_values(args)
+  local xs, packs = variables(tr, args)
+  local y = f(table.unpack(args))
+  seed_of(y, "hvp")
+  local slope = tr:jvp(xs, tangents(tr, args, vs), { y })[1]
+  if not slope then return y, results(packs, fill({}, xs)) end
+  local bars = tr:vjp({ slope }, { core.ones_like(slope) }, xs)
+  return y, results(packs, fill(bars, xs))
+end
+
+-- ---- outside -----------------------------------------------------------------------------------------
+
+--- Wraps build(...), which adds nodes for nested tables of arguments, as a compiled function.
+local function compiled(what, f, build)
+  local cache = {}
+  return function(...)
+    if core.current() then return build(...) end
+    local leaves, key, spec = trace.flatten { ... }
+    local e = cache[key]
+    if not e then
+      e = {}
+      local function make()
+        local r = {}
+        r.fn, r.captures, r.spec = trace.record(leaves, function(_, inputs)
+          local args = trace.rebuild(spec, inputs)
+          local values, _, out_spec = trace.flatten { build(table.unpack(args)) }
+          for i, v in ipairs(values) do
+            if type(v) == "number" then values[i] = core.current():value(v) end
+          end
+          return values, out_spec
+        end)
+        return r
+      end
+      e.guard = freeze.guard(what, { f }, make, trace.equal)
+      cache[key] = e
+    end
+    local r = e.guard:get()
+    local out, status, message = trace.run(r, leaves)
+    if not out then core.fail(status .. ": " .. message) end
+    return table.unpack(trace.rebuild(r.spec, out))
+  end
+end
+
+local function need_function(f, what)
+  local meta = getmetatable(f)
+  if type(f) ~= "function" and not (type(meta) == "table" and meta.__call) then
+    core.fail(what .. " takes a function, got a " .. type(f))
+  end
+end
+
+--- cs.grad(f)(x, ...): the gradient of a scalar (or of the sum of f's result), one result an argument.
+function M.grad(f)
+  need_function(f, "grad")
+  return compiled("the function of cs.grad", f, function(...)
+    local _, g = gradient(f, { ... })
+    return table.unpack(g)
+  end)
+end
+
+--- cs.value_and_grad(f)(x, ...): the value, then the gradients.
+function M.value_and_grad(f)
+  need_function(f, "value_and_grad")
+  return compiled("the function of cs.value_and_grad", f, function(...)
+    local y, g = gradient(f, { ... })
+    return y, table.unpack(g)
+  end)
+end
+
+--- cs.jvp(f)({ x, ... }, { v, ... }): value and directional derivative.
+function M.jvp(f)
+  need_function(f, "jvp")
+  return compiled("the function of cs.jvp", f, function(args, vs) return tangent(f, args, vs) end)
+end
+
+--- cs.hvp(f)(x, v): the Hessian of the scalar f at x times v. x may be a model.
+function M.hvp(f)
+  need_function(f, "hvp")
+  return compiled("the function of cs.hvp", f, function(x, v)
+    local _, hv = hessian(f, { x }, { v })
+    return hv[1]
+  end)
+end
+
+--- cs.compile(f): f as one compiled program, whose results are those of f to the bit.
+function M.compile(f)
+  need_function(f, "compile")
+  return compiled("the function of cs.compile", f, f)
+end
+
+return M

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Solve plans, and the nodes that carry sub-functions: solve and scan.
+ */
+#include <string.h>
+
+#include "binding.h"
+
+typedef struct plan_box {
+  cst_solve_plan *plan; /* an object of the core */
+  size_t n_parts, n_captures;
+} plan_box;
+
+static const char keep_key = 0;
+
+static int plan_gc(lua_State *L) {
+  plan_box *b = luaL_checkudata(L, 1, LCS_PLAN);
+  cst_solve_plan *p = b->plan;
+  b->plan = NULL;
+  cst_object_release(p);
+  return 0;
+}
+
+static double number_field(lua_State *L, int arg, const char *name, double fallback) {
+  double x = fallback;
+  if (lua_getfield(L, arg, name) != LUA_TNIL) x = lua_tonumber(L, -1);
+  lua_pop(L, 1);
+  return x;
+}
+
+static const char *string_field(lua_State *L, int arg, const char *name, const char *fallback) {
+  const char *s = fallback; /* the table keeps the string alive */
+  if (lua_getfield(L, arg, name) == LUA_TSTRING) s = lua_tostring(L, -1);
+  lua_pop(L, 1);
+  return s;
+}
+
+/* What plans read may outlive the script's handles, since programs keep plans: it stays until the
+ * end. Pops the value on top. */
+static void keep(lua_State *L) {
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &keep_key) != LUA_TTABLE) {
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &keep_key);
+  }
+  lua_insert(L, -2);
+  lua_pushboolean(L, 1);
+  lua_rawset(L, -3);
+  lua_pop(L, 1);
+}
+
+static const cst_options *options_field(lua_State *L, int arg, const char *name) {
+  lua_getfield(L, arg, name);
+  const cst_options *o = lcs_check_options(L, lua_gettop(L));
+  if (o) keep(L);
+  else lua_pop(L, 1);
+  return o;
+}
+
+static void read_options(lua_State *L, int arg, cst_solve_options *o) {
+  luaL_checktype(L, arg, LUA_TTABLE);
+  cst_solve_defaults(o);
+  o->solver = string_field(L, arg, "solver", o->solver);
+  o->gradient = string_field(L, arg, "gradient", o->gradient);
+  o->controller = string_field(L, arg, "controller", o->controller);
+  o->solver_options = options_field(L, arg, "solver_options");
+  o->gradient_options = options_field(L, arg, "gradient_options");
+  o->controller_options = options_field(L, arg, "controller_options");
+  o->rtol = number_field(L, arg, "rtol", o->rtol);
+  o->atol = number_field(L, arg, "atol", o->atol);
+  o->step = number_field(L, arg, "step", o->step);
+  o->first_step = number_field(L, arg, "first_step", o->first_step);
+  o->min_step = number_field(L, arg, "min_step", o->min_step);
+  o->max_step = number_field(L, arg, "max_step", o->max_step);
+  o->max_steps = (uint64_t)number_field(L, arg, "max_steps", (double)o->max_steps);
+  o->memory = (size_t)number_field(L, arg, "memory", (double)o->memory);
+}
+
+/* core.solve_defaults() -> table of the core's defaults */
+static int solve_defaults(lua_State *L) {
+  cst_solve_options o;
+  cst_solve_defaults(&o);
+  lua_newtable(L);
+#define NUMBER(name) (lua_pushnumber(L, (double)o.name), lua_setfield(L, -2, #name))
+#define STRING(name) (lua_pushstring(L, o.name), lua_setfield(L, -2, #name))
+  STRING(solver), STRING(gradient), STRING(controller);
+  NUMBER(rtol), NUMBER(atol), NUMBER(step), NUMBER(first_step), NUMBER(min_step), NUMBER(max_step);
+  lua_pushinteger(L, (lua_Integer)o.max_steps), lua_setfield(L, -2, "max_steps");
+  lua_pushinteger(L, (lua_Integer)o.memory), lua_setfield(L, -2, "memory");
+#undef NUMBER
+#undef STRING
+  return 1;
+}
+
+/* core.plan(field, names, flags, options) -> Plan */
+static int plan_new(lua_State *L) {
+  lua_settop(L, 4);
+  lua_pushvalue(L, 2);
+  keep(L);
+  cst_function *f = lcs_check_function(L, 1);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  luaL_checktype(L, 3, LUA_TTABLE);
+  size_t n = lua_rawlen(L, 2);
+  luaL_argcheck(L, n >= 1 && n + 1 <= f->n_in, 2, "a field has t and at least one part");
+  plan_box *b = lcs_box(L, sizeof *b, LCS_PLAN);
+  const char **names = lua_newuserdatauv(L, n * sizeof *names, 0);
+  uint32_t *flags = lua_newuserdatauv(L, n * sizeof *flags, 0);
+  for (size_t i = 0; i < n; i++, lua_pop(L, 2)) {
+    lua_rawgeti(L, 2, (lua_Integer)i + 1);
+    lua_rawgeti(L, 3, (lua_Integer)i + 1);
+    names[i] = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : NULL;
+    flags[i] = (uint32_t)lua_tointeger(L, -1);
+  }
+  cst_solve_options o;
+  read_options(L, 4, &o);
+  lcs_check(L, cst_solve_plan_new(lcs_state_of(L)->ctx, f, n, flags, names, &o, &b->plan));
+  b->n_parts = n;
+  b->n_captures = f->n_in - 1 - n;
+  lua_settop(L, 5);
+  return 1;
+}
+
+static cst_value *lift_list(lua_State *L, lcs_trace *tr, int arg, size_t *n) {
+  luaL_checktype(L, arg, LUA_TTABLE);
+  *n = lua_rawlen(L, arg);
+  cst_value *v = lua_newuserdatauv(L, (*n + 1) * sizeof *v, 0);
+  for (size_t i = 0; i < *n; i++, lua_pop(L, 1)) {
+    lua_rawgeti(L, arg, (lua_Integer)i + 1);
+    v[i] = lcs_lift(L, tr, lua_gettop(L));
+  }
+  return v;
+}
+
+static lcs_trace *need_trace(lua_State *L, const char *what) {
+  lcs_trace *tr = lcs_current(L);
+  if (!tr) lcs_error(L, "%s is built inside a trace", what);
+  return tr;
+}
+
+static int push_results(lua_State *L, lcs_trace *tr, cst_value first, size_t n) {
+  if (!first) lcs_check(L, tr->graph->status);
+  lua_createtable(L, (int)n, 0);
+  for (size_t i = 0; i < n; i++) {
+    lcs_push_value(L, first + (cst_value)i);
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+  return 1;
+}
+
+/* core.solve(plan, y0s, times, captures) -> list of values, one a part */
+static int solve(lua_State *L) {
+  plan_box *b = luaL_checkudata(L, 1, LCS_PLAN);
+  luaL_argcheck(L, b->plan, 1, "the plan is closed");
+  lcs_trace *tr = need_trace(L, "a solve");
+  size_t n, n_captures;
+  cst_value *y0 = lift_list(L, tr, 2, &n), times = lcs_lift(L, tr, 3);
+  cst_value *captures = lift_list(L, tr, 4, &n_captures);
+  luaL_argcheck(L, n == b->n_parts, 2, "one initial value for each part");
+  luaL_argcheck(L, n_captures == b->n_captures, 4, "one value for each capture");
+  if (cst_type_of(tr->graph, times)->dtype != CST_F64) times = cst_cast(tr->graph, times, CST_F64);
+  return push_results(L, tr, cst_graph_solve(tr->graph, b->plan, y0, times, captures), n);
+}
+
+/* core.scan(body, carry, xs, captures, axis, reverse, outputs) -> carries and stacked outputs */
+static int scan(lua_State *L) {
+  cst_function *body = lcs_check_function(L, 1);
+  lcs_trace *tr = need_trace(L, "a scan");
+  size_t n_carry, n_xs, n_captures;
+  cst_value *carry = lift_list(L, tr, 2, &n_carry), *xs = lift_list(L, tr, 3, &n_xs);
+  cst_value *captures = lift_list(L, tr, 4, &n_captures);
+  int axis = (int)luaL_checkinteger(L, 5);
+  luaL_argcheck(L, n_carry + n_xs + n_captures == body->n_in, 4, "one value for each input");
+  luaL_argcheck(L, n_carry <= body->n_out, 2, "one result for each carry");
+  cst_value v = cst_graph_scan(tr->graph, body, carry, n_carry, xs, n_xs, captures, n_captures, axis,
+                               lua_toboolean(L, 6));
+  return push_results(L, tr, v, body->n_out);
+}
+
+static const luaL_Reg meta[] = {{"__gc", plan_gc}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"solve_defaults", solve_defaults},
+                                     {"plan", plan_new},
+                                     {"solve", solve},
+                                     {"scan", scan},
+                                     {NULL, NULL}};
+
+void lcs_open_solve(lua_State *L, int lib) {
+  lcs_type(L, LCS_PLAN, NULL, meta);
+  lua_pushvalue(L, lib);
+  luaL_setfuncs(L, functions, 0);
+  lua_pop(L, 1);
+}

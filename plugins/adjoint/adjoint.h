@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Plugin adjoint: gradients of a solve. For losses L(z(t_0), ..., z(t_T)) with cotangents
+ * g_i = dL/dz(t_i), each type computes dL/dy0, dL/dtheta (all captures) and dL/dt_i.
+ */
+#pragma once
+#include "costate/plugin.h"
+
+/* Cubic Hermite interpolation, for steppers without a dense output of their own: adds the cotangent
+ * of the value at x of the step `s` (with h, v of `v`) to those of y, f0, y1, f1. *x_bar and *h_bar
+ * accumulate when not NULL. */
+void adjoint_hermite_vjp(const cst_host *host, const cst_taped_step *s, const cst_step_vjp *v,
+                         double x, const void *out_bar, void *y1_bar, void *f1_bar, double *x_bar);
+
+extern const cst_gradient_type adjoint_discrete, adjoint_backsolve;

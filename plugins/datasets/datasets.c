@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * datasets: trajectories of known systems, and columns of files.
+ */
+#include "systems.h"
+
+static cst_status init(const cst_host *host) {
+  const cst_dataset_type *const all[] = {&dataset_cubic_spiral, &dataset_lotka_volterra,
+                                         &dataset_lorenz, &dataset_csv};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+    CST_TRY(host->register_dataset(host, all[i]));
+  return CST_OK;
+}
+
+CST_PLUGIN{.abi_version = CST_ABI,
+           .struct_size = sizeof(cst_plugin),
+           .name = "datasets",
+           .version = "1.0",
+           .license = "GPL-3.0-or-later",
+           .init = init};

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Plugin rk: the engine that turns tableaus into solvers, and the tableaus.
+ */
+#include "rk.h"
+
+static cst_status create(const cst_solver_config *c, void **state) {
+  const cst_tableau *tab = c->type->method;
+  if (tab->stages > RK_STAGES || tab->dense_degree > RK_DEGREE)
+    return c->host->fail(c->host, CST_EUNSUPPORTED, "tableau '%s' has too many stages", tab->name);
+  rk *r = c->host->alloc(c->host, sizeof *r);
+  if (!r) return CST_ENOMEM;
+  *r = (rk){.host = c->host, .tab = tab, .dtype = c->dtype,
+            .size = cst_dtype_size((cst_dtype)c->dtype), .stages = tab->stages,
+            .degree = tab->p ? tab->dense_degree : 0, .p = tab->p,
+            .fsal = (c->type->traits & CST_FSAL) != 0, .n = c->n, .n_stage = c->n_stage};
+  for (int i = 1; i < r->stages; i++)
+    for (int j = 0; j < i; j++) r->c[i] += rk_a(r, i, j);
+  for (int i = 1; i < r->stages; i++)
+    if (r->c[i] > 1 - 1e-12 && r->c[i] < 1 + 1e-12) r->c[i] = 1; /* the sum of its row, rounded */
+  size_t stage = rk_round((c->n_stage + 1) * r->size), tail = rk_round((c->n - c->n_stage) * r->size);
+  size_t slopes = (size_t)r->stages * stage + rk_round(c->n * r->size);
+  r->y = c->host->alloc(c->host, stage + slopes + (size_t)(RK_SUM_P + r->degree) * tail);
+  r->space = r->y ? r->y + stage : NULL;
+  *state = r;
+  if (r->y) return CST_OK;
+  c->host->free(c->host, r);
+  return CST_ENOMEM;
+}
+
+static void destroy(const cst_host *host, void *state) {
+  rk *r = state;
+  if (r->w) host->free(host, r->w);
+  host->free(host, r->y);
+  host->free(host, r);
+}
+
+/* order, errors, traits and method are filled in from each tableau. */
+static const cst_solver_type engine = {
+  .struct_size = sizeof engine,
+  .name = "rk",
+  .help = "explicit Runge-Kutta methods given as tableaus",
+  .order = 1,
+  .create = create,
+  .destroy = destroy,
+  .step = rk_step,
+  .vjp = rk_vjp,
+  .dense = rk_dense,
+  .dense_vjp = rk_dense_vjp,
+};
+
+static cst_status init(const cst_host *host) {
+  CST_TRY(host->register_tableau_engine(host, &engine));
+  for (size_t i = 0; rk_tableaus[i]; i++) CST_TRY(host->register_tableau(host, rk_tableaus[i]));
+  return CST_OK;
+}
+
+CST_PLUGIN {
+  .abi_version = CST_ABI,
+  .struct_size = sizeof(cst_plugin),
+  .name = "rk",
+  .version = "0.1.0",
+  .license = "GPL-3.0-or-later",
+  .init = init,
+};

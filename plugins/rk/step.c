@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * One step, and values inside it.
+ */
+#include "rk.h"
+
+void rk_slopes(const rk *r, const cst_rhs *f, const rk_record *rec, const void *f0, const void *f1,
+               const void **k) {
+  size_t stride = rk_round(f->n_stage * r->size);
+  k[0] = f0;
+  for (int i = 1; i < r->stages; i++) k[i] = rec->k + (size_t)(i - 1) * stride;
+  if (r->fsal) k[r->stages - 1] = f1;
+}
+
+/* Where a step keeps its slopes, residuals and sums: on the tape, or in the state. A slope is
+ * written with the quadrature parts behind it; that tail lies where the next slope will, and is
+ * summed before. */
+static cst_status place(rk *r, cst_step *s, rk_record *rec) {
+  const cst_rhs *f = s->rhs;
+  size_t own = (size_t)(r->stages - 1 - r->fsal), tail = (f->n - f->n_stage) * r->size;
+  size_t k = own ? (own - 1) * rk_round(f->n_stage * r->size) + rk_round(f->n * r->size) : 0;
+  size_t q = rk_round(tail) * (size_t)(RK_SUM_P + (s->dense_wanted ? r->degree : 0));
+  if (!s->tape) {
+    *rec = (rk_record){r->space, NULL, r->space + k};
+    return CST_OK;
+  }
+  size_t residuals = (size_t)(r->stages - 1) * f->residual_bytes, head = rk_round(sizeof *rec);
+  unsigned char *block = r->host->tape_push(s->tape, head + k + q + residuals);
+  if (!block) return CST_ENOMEM;
+  *rec = (rk_record){block + head, block + head + k + q, block + head + k};
+  memcpy(block, rec, sizeof *rec);
+  s->record = block;
+  return CST_OK;
+}
+
+static bool estimates(const rk *r, const cst_step *s) {
+  return r->tab->e && (s->error || s->error_sum);
+}
+
+/* Adds c times the tail of slope i to a sum; slope 0 begins it. */
+static void add_tail(const rk *r, const cst_rhs *f, int i, double c, const void *tail, void *sum) {
+  if (i == 0 || c != 0)
+    r->host->combine(r->dtype, f->n - f->n_stage, i ? sum : NULL, 1, &c, &tail, sum);
+}
+
+static void add_quadrature(const rk *r, const cst_step *s, const rk_record *rec, int i,
+                           const void *k) {
+  const cst_rhs *f = s->rhs;
+  const void *tail = rk_tail(r, f, k);
+  if (f->n == f->n_stage) return;
+  add_tail(r, f, i, r->tab->b[i], tail, rk_sum(r, f, rec, RK_SUM_B));
+  if (estimates(r, s)) add_tail(r, f, i, r->tab->e[i], tail, rk_sum(r, f, rec, RK_SUM_E));
+  if (s->dense_wanted)
+    for (int j = 0; j < r->degree; j++)
+      add_tail(r, f, i, r->p[i * r->degree + j], tail, rk_sum(r, f, rec, RK_SUM_P + j));
+}
+
+/* k_i = f(t + c_i h, y + h sum a_ij k_j) */
+static cst_status stage(rk *r, cst_step *s, const rk_record *rec, const void **k, int i) {
+  cst_rhs *f = s->rhs;
+  bool last = r->fsal && i == r->stages - 1;
+  double h = *s->h, t = rk_time(r, i, *s->t, h, *s->t1);
+  unsigned char *own = rec->k + (size_t)(i - 1) * rk_round(f->n_stage * r->size);
+  void *slope = last ? s->f1 : own, *y = last ? s->y1 : r->y;
+  rk_terms sum = {.n = 0};
+  for (int j = 0; j < i; j++) rk_add(&sum, h * rk_a(r, i, j), k[j]);
+  r->host->combine(r->dtype, f->n_stage, s->y, sum.n, sum.c, sum.k, y);
+  if (s->tape) {
+    void *residual = rec->residual + (size_t)(i - 1) * f->residual_bytes;
+    if (last) s->f1_residual = residual;
+    CST_TRY(f->eval_keep(f, &t, y, slope, residual));
+  } else {
+    CST_TRY(f->eval(f, &t, y, slope));
+  }
+  add_quadrature(r, s, rec, i, slope);
+  return CST_OK;
+}
+
+static void finish(const rk *r, const cst_step *s, const rk_record *rec, const void *const *k) {
+  const cst_rhs *f = s->rhs;
+  rk_terms sum = {.n = 0};
+  if (!r->fsal) {
+    for (int i = 0; i < r->stages; i++) rk_add(&sum, *s->h * r->tab->b[i], k[i]);
+    r->host->combine(r->dtype, f->n_stage, s->y, sum.n, sum.c, sum.k, s->y1);
+  }
+  if (f->n == f->n_stage) return;
+  const void *q = rk_sum(r, f, rec, RK_SUM_B);
+  r->host->combine(r->dtype, f->n - f->n_stage, rk_tail(r, f, s->y), 1, s->h, &q,
+                   (unsigned char *)s->y1 + f->n_stage * r->size);
+}
+
+/* The sum over one controlled span; the terms are shifted to its first scalar. */
+static double span_sum(const rk *r, const cst_step *s, cst_span span, const rk_terms *e,
+                       const void *q) {
+  size_t at = span.first * r->size;
+  const char *y0 = (const char *)s->y + at, *y1 = (const char *)s->y1 + at;
+  const void *k[RK_STAGES];
+  if (span.first >= s->rhs->n_stage) {
+    k[0] = (const char *)q + (span.first - s->rhs->n_stage) * r->size;
+    return r->host->error_sum(r->dtype, span.n, 1, s->h, k, y0, y1, s->rtol, s->atol);
+  }
+  for (size_t i = 0; i < e->n; i++) k[i] = (const char *)e->k[i] + at;
+  return r->host->error_sum(r->dtype, span.n, e->n, e->c, k, y0, y1, s->rtol, s->atol);
+}
+
+static void estimate(const rk *r, const cst_step *s, const rk_record *rec, const void *const *k) {
+  const cst_rhs *f = s->rhs;
+  const void *q = rk_sum(r, f, rec, RK_SUM_E);
+  rk_terms e = {.n = 0};
+  for (int i = 0; i < r->stages; i++) rk_add(&e, *s->h * r->tab->e[i], k[i]);
+  if (s->error_sum) {
+    *s->error_sum = 0;
+    for (size_t i = 0; i < s->n_controlled; i++)
+      *s->error_sum += span_sum(r, s, s->controlled[i], &e, q);
+    return;
+  }
+  r->host->combine(r->dtype, f->n_stage, NULL, e.n, e.c, e.k, s->error);
+  if (f->n > f->n_stage)
+    r->host->combine(r->dtype, f->n - f->n_stage, NULL, 1, s->h, &q,
+                     (unsigned char *)s->error + f->n_stage * r->size);
+}
+
+cst_status rk_step(void *state, cst_step *s) {
+  rk *r = state;
+  rk_record rec;
+  const void *k[RK_STAGES];
+  CST_TRY(place(r, s, &rec));
+  rk_slopes(r, s->rhs, &rec, s->f0, s->f1, k);
+  add_quadrature(r, s, &rec, 0, k[0]);
+  for (int i = 1; i < r->stages; i++) CST_TRY(stage(r, s, &rec, k, i));
+  finish(r, s, &rec, k);
+  if (estimates(r, s)) estimate(r, s, &rec, k);
+  r->last = rec;
+  return CST_OK;
+}
+
+/* y0 + h sum_i w_i k_i with w_i = sum_j p_ij x_j; y0 may be NULL. */
+static void dense_sum(const rk *r, const cst_step *s, const rk_record *rec, const double *x,
+                      const void *y0, void *out) {
+  const cst_rhs *f = s->rhs;
+  const void *k[RK_STAGES];
+  rk_terms sum = {.n = 0}, tail = {.n = 0};
+  rk_slopes(r, f, rec, s->f0, s->f1, k);
+  for (int i = 0; i < r->stages; i++) {
+    double w = 0;
+    for (int j = 0; j < r->degree; j++) w += r->p[i * r->degree + j] * x[j];
+    rk_add(&sum, *s->h * w, k[i]);
+  }
+  r->host->combine(r->dtype, f->n_stage, y0, sum.n, sum.c, sum.k, out);
+  if (f->n == f->n_stage) return;
+  for (int j = 0; j < r->degree; j++)
+    rk_add(&tail, *s->h * x[j], rk_sum(r, f, rec, RK_SUM_P + j));
+  r->host->combine(r->dtype, f->n - f->n_stage, y0 ? rk_tail(r, f, y0) : NULL, tail.n, tail.c,
+                   tail.k, (unsigned char *)out + f->n_stage * r->size);
+}
+
+cst_status rk_dense(void *state, const cst_step *s, double x, void *y, void *slope) {
+  const rk *r = state;
+  const rk_record *rec = s->record ? s->record : &r->last;
+  double power[RK_DEGREE], derivative[RK_DEGREE], last = 1;
+  if (!r->p) return r->host->fail(r->host, CST_EINTERNAL, "tableau '%s' has no dense output", r->tab->name);
+  for (int j = 0; j < r->degree; j++, last *= x)
+    power[j] = last * x, derivative[j] = (j + 1) * last;
+  dense_sum(r, s, rec, power, s->y, y);
+  if (slope) dense_sum(r, s, rec, derivative, NULL, slope);
+  return CST_OK;
+}

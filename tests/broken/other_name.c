@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A file that holds a plugin of another name than its own.
+ */
+#include "costate/plugin.h"
+
+static cst_status init(const cst_host *host) {
+  (void)host;
+  return CST_OK;
+}
+
+CST_PLUGIN{.abi_version = CST_ABI, .struct_size = sizeof(cst_plugin), .name = "some_name",
+           .version = "1.0", .license = "GPL-3.0-or-later", .init = init};
