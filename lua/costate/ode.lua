@@ -203,17 +203,12 @@ end
 function Flow:record(state)
   local tr <close> = core.trace(state.rows, true)
   local t = tr:input("f64", "shared", {}, "t")
-  local ys, y = {}, nil
+  local ys, named = {}, {}
   for i, p in ipairs(state.parts) do
     ys[i] = tr:input(core.dtype(), "row", p.shape, p.name)
+    named[p.name] = ys[i]
   end
-  if state.single then
-    y = ys[1]
-  else
-    y = {}
-    for i, p in ipairs(state.parts) do y[p.name] = ys[i] end
-  end
-  local dy = self.options.field(t, y)
+  local dy = self.options.field(t, state.single and ys[1] or named)
   local results = {}
   for i, p in ipairs(state.parts) do
     local d = dy

@@ -6,12 +6,22 @@
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "binding.h"
-#include "costate/run.h"
 
 enum { MAX_DEPTH = 64 };
+
+/* The fewest digits that read back to the same bits; a decimal comma of the locale becomes a point. */
+static void shortest(double x, char *text, size_t size) {
+  for (int digits = 15; digits <= 17; digits++) {
+    snprintf(text, size, "%.*g", digits, x);
+    if (strtod(text, NULL) == x) break;
+  }
+  char *comma = strchr(text, ',');
+  if (comma) *comma = '.';
+}
 
 static void add_string(luaL_Buffer *b, const char *s, size_t n) {
   luaL_addchar(b, '"');
@@ -37,7 +47,7 @@ static void push_number(lua_State *L, int arg) {
     lua_pushliteral(L, "null");
     return;
   }
-  cst_format_double(x, text, sizeof text);
+  shortest(x, text, sizeof text);
   lua_pushstring(L, text);
 }
 
@@ -206,7 +216,7 @@ static int decode(lua_State *L) {
 /* core.format(x) -> the shortest decimals of a number */
 static int format(lua_State *L) {
   char text[64];
-  cst_format_double(luaL_checknumber(L, 1), text, sizeof text);
+  shortest(luaL_checknumber(L, 1), text, sizeof text);
   lua_pushstring(L, text);
   return 1;
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "binding.h"
+#include "costate/run.h"
 
 /* core.clock() -> seconds of a clock that only goes forward */
 static int clock_now(lua_State *L) {
@@ -63,6 +64,31 @@ static int sync_file(lua_State *L) {
   return 1;
 }
 
+static int push_message(lua_State *L) {
+  lua_pushnil(L);
+  lua_pushstring(L, cst_message(lcs_state_of(L)->ctx));
+  return 2;
+}
+
+/* core.write_file(path, text): all of it or nothing -> true | nil, message */
+static int write_file(lua_State *L) {
+  size_t n;
+  const char *text = luaL_checklstring(L, 2, &n);
+  if (cst_write_file(lcs_state_of(L)->ctx, luaL_checkstring(L, 1), text, n) != CST_OK)
+    return push_message(L);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* core.sha256_file(path) -> hexadecimal | nil, message */
+static int sha256_file(lua_State *L) {
+  char hex[CST_SHA256_HEX];
+  if (cst_sha256_file(lcs_state_of(L)->ctx, luaL_checkstring(L, 1), hex) != CST_OK)
+    return push_message(L);
+  lua_pushstring(L, hex);
+  return 1;
+}
+
 /* core.isatty([2]) -> whether standard output (or descriptor) is a terminal */
 static int is_terminal(lua_State *L) {
   lua_pushboolean(L, isatty((int)luaL_optinteger(L, 1, 1)));
@@ -86,7 +112,8 @@ static int host(lua_State *L) {
 
 static const luaL_Reg functions[] = {
     {"clock", clock_now}, {"peak_rss", peak_rss},   {"mkdir", make_directory}, {"exists", exists},
-    {"sync", sync_file},  {"isatty", is_terminal},  {"host", host},            {NULL, NULL}};
+    {"sync", sync_file},  {"isatty", is_terminal},  {"host", host},            {"write_file", write_file},
+    {"sha256_file", sha256_file}, {NULL, NULL}};
 
 void lcs_open_system(lua_State *L, int lib) {
   lua_pushvalue(L, lib);

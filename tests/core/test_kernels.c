@@ -15,7 +15,8 @@
 
 int cst_suite_kernels(void);
 
-#define MAX 20000 /* elements in an array */
+#define MAX 280000    /* elements in an array */
+#define POINTS 20000  /* arguments of a function */
 
 typedef union array {
   float f[MAX];
@@ -110,13 +111,13 @@ static void test_accuracy(void) {
   EACH(t, f64) {
     for (size_t f = 0; f < FUNCTIONS; f++) {
       double worst = 0, where = 0;
-      for (size_t i = 0; i < MAX; i++) set(f64, &x, i, argument(f64));
-      (*t)->map[f64][functions[f].map]((const void *const[]){&x}, &y, MAX);
-      for (size_t i = 0; i < MAX; i++) {
+      for (size_t i = 0; i < POINTS; i++) set(f64, &x, i, argument(f64));
+      (*t)->map[f64][functions[f].map]((const void *const[]){&x}, &y, POINTS);
+      for (size_t i = 0; i < POINTS; i++) {
         double u = ulps(f64, get(f64, &y, i), functions[f].ref(get(f64, &x, i)));
         if (u > worst) worst = u, where = get(f64, &x, i);
       }
-      check(worst < 1.6, map_name[functions[f].map], (*t)->isa, f64, where, worst);
+      check(worst < 1.7, map_name[functions[f].map], (*t)->isa, f64, where, worst);
     }
   }
 }
@@ -125,17 +126,17 @@ static void test_pow(void) {
   static array in[2], y;
   EACH(t, f64) {
     double worst = 0, where = 0;
-    for (size_t i = 0; i < MAX; i++) {
+    for (size_t i = 0; i < POINTS; i++) {
       double x = argument(f64), p = i % 3 ? uniform(-1, 1) * (f64 ? 745 : 104) / log(fabs(x)) : argument(f64);
       set(f64, &in[0], i, i % 7 ? fabs(x) : x);
       set(f64, &in[1], i, i % 7 ? p : floor(p / 4));
     }
-    (*t)->map[f64][CST_MAP_pow]((const void *const[]){&in[0], &in[1]}, &y, MAX);
-    for (size_t i = 0; i < MAX; i++) {
+    (*t)->map[f64][CST_MAP_pow]((const void *const[]){&in[0], &in[1]}, &y, POINTS);
+    for (size_t i = 0; i < POINTS; i++) {
       double u = ulps(f64, get(f64, &y, i), powl(get(f64, &in[0], i), get(f64, &in[1], i)));
       if (u > worst) worst = u, where = get(f64, &in[0], i);
     }
-    check(worst < 1.6, "pow", (*t)->isa, f64, where, worst);
+    check(worst < 1.7, "pow", (*t)->isa, f64, where, worst);
   }
 }
 
@@ -306,7 +307,7 @@ static void test_products(void) {
     check_product(*t, f64, 3, 0, 5, false, true);
     check_product(*t, f64, 3, 0, 5, true, false);
     check_outer(*t, f64, 460, 43, 36, true); /* several blocks of the inner dimension */
-    check_outer(*t, f64, 300, 66, 60, false);
+    check_outer(*t, f64, 1200, 227, 203, true);
     check_product(*t, f64, 30, 600, 30, true, true);
     check_product(*t, f64, 300, 60, 60, false, false);
   }

@@ -27,7 +27,7 @@ static const cst_option *schema(void) {
       {"order", CST_INTEGER, .number = 4, .range = {1, 5}},
       {"strict", CST_BOOLEAN, .number = 1},
       {"activation", CST_STRING, .string = "tanh", .choices = "tanh|relu|none"},
-      {"file", CST_STRING},
+      {"file", CST_STRING, .help = "what to read"},
       {"sizes", CST_LIST, .required = true, .range = {1, 1e6}, .help = "widths of the layers"},
       {.kind = CST_OPTION_END}};
   return options;

@@ -110,7 +110,7 @@ static void test_text(void) {
   expect_text(make(CST_F32, SHAPE(0, 2), NULL), "f32 [0, 2] (empty)");
   expect_text(make(CST_F64, SHAPE(3), (double[]){1, 2, 3}), "f64 [3]\n  1.0  2.0  3.0");
   expect_text(make(CST_F64, SHAPE(2, 2), (double[]){1, 2.5, -3.25, 100}),
-              "f64 [2, 2]\n   1.00    2.50\n  -3.25  100.00");
+              "f64 [2, 2]\n    1.00    2.50\n   -3.25  100.00");
   expect_text(make(CST_F32, SHAPE(2), (double[]){1.0 / 3, 12.5}), "f32 [2]\n   0.33333  12.50000");
   expect_text(make(CST_F64, SHAPE(2), (double[]){1e-12, 3}), "f64 [2]\n  1.0000e-12  3.0000e+00");
   expect_text(make(CST_F64, SHAPE(2), (double[]){(double)NAN, -(double)INFINITY}),

@@ -1,0 +1,96 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- costate plugins, costate help THING: from the registry and the option schemas.
+local core = require "costate.core"
+
+local M = {}
+
+local kinds <const> = { "solver", "controller", "gradient", "model", "loss", "optimizer", "dataset", "exporter",
+  "communicator", "op" }
+
+local function entries_of(plugin)
+  local out = {}
+  for _, kind in ipairs(kinds) do
+    for _, e in ipairs(core.entries(kind)) do
+      if e.plugin == plugin then out[#out + 1] = e end
+    end
+  end
+  return out
+end
+
+local function traits_of(e)
+  if not e.traits then return "" end
+  local list = {}
+  for name, set in pairs(e.traits) do if set then list[#list + 1] = name end end
+  table.sort(list)
+  return (" (order %d%s%s)"):format(e.order, #list > 0 and ", " or "", table.concat(list, ", "))
+end
+
+--- costate plugins [NAME]
+function M.plugins(name)
+  if name then
+    local ok, message = core.load(name)
+    if not ok then
+      io.stderr:write("costate: ", message, "\n")
+      return 1
+    end
+    local short = name:match("([%w_]+)%.so$") or name
+    for _, e in ipairs(entries_of(short)) do
+      print(("%-11s %-28s %s%s"):format(e.kind, e.name, e.help or "", traits_of(e)))
+    end
+    return 0
+  end
+  for _, p in ipairs(core.available()) do
+    local ok, message = core.load(p.name)
+    local version, counts = "", {}
+    if ok then
+      for _, q in ipairs(core.plugins()) do if q.name == p.name then version = q.version end end
+      local n = {}
+      for _, e in ipairs(entries_of(p.name)) do n[e.kind] = (n[e.kind] or 0) + 1 end
+      for _, k in ipairs(kinds) do
+        if n[k] then counts[#counts + 1] = ("%d %s%s"):format(n[k], k, n[k] > 1 and "s" or "") end
+      end
+    end
+    print(("%-14s %-8s %s"):format(p.name, version, ok and table.concat(counts, ", ") or "refused: " .. message))
+  end
+  return 0
+end
+
+local function default_text(o)
+  if o.required then return "required" end
+  if o.default == nil or o.default == "" then return "" end
+  return "default " .. (type(o.default) == "number" and core.format(o.default) or tostring(o.default))
+end
+
+local function describe(e)
+  print(("%s %s%s\n  %s"):format(e.kind, e.name, traits_of(e), e.help or ""))
+  for _, o in ipairs(e.options) do
+    local notes = { o.kind }
+    local d = default_text(o)
+    if d ~= "" then notes[#notes + 1] = d end
+    if o.low ~= 0 or o.high ~= 0 then
+      notes[#notes + 1] = ("%s to %s"):format(core.format(o.low), o.high < math.huge and core.format(o.high) or "any")
+    end
+    if o.choices then notes[#notes + 1] = "one of " .. o.choices:gsub("|", ", ") end
+    if o.unit then notes[#notes + 1] = "in " .. o.unit end
+    print(("    %-16s %s  [%s]"):format(o.name, o.help or "", table.concat(notes, "; ")))
+  end
+end
+
+--- costate help THING: anything registered by that name, of whatever kind.
+function M.thing(name)
+  local found, last = false, nil
+  for _, kind in ipairs(kinds) do
+    local e, message = core.find(kind, name)
+    if e then
+      describe(e)
+      found = true
+    else
+      last = last or message
+    end
+  end
+  if found then return 0 end
+  io.stderr:write("costate: nothing is called '", name, "' (", tostring(last), ")\n")
+  return 2
+end
+
+return M

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Scans: against a loop by hand, forward and backward in direction, their derivatives of first and
+ * second order, and a solve inside a scan inside a loss.
+ */
+#include <CUnit/CUnit.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "costate/solve.h"
+#include "evaluate.h"
+
+enum { T = 5, B = 3, H = 2 };
+
+/* body: (h, x, w) -> (tanh(h w + x), sum of squares of h) with h, x [B, H]. */
+static cst_function *body(cst_context *ctx) {
+  cst_graph *g;
+  cst_function *f = NULL;
+  cst_type h = {CST_F64, CST_SHARED, 2, {B, H}}, w = {CST_F64, CST_SHARED, 2, {H, H}};
+  cst_graph_new(ctx, CST_F64, 0, &g);
+  cst_value in[3] = {cst_graph_input(g, &h, "h"), cst_graph_input(g, &h, "x"), cst_graph_input(g, &w, "w")};
+  cst_value out[2];
+  out[0] = cst_tanh(g, cst_add(g, cst_matmul(g, in[0], in[2], false), in[1]));
+  out[1] = cst_sum(g, cst_square(g, in[0]), 2, false);
+  cst_function_new(g, in, 3, out, 2, &f);
+  cst_graph_release(g);
+  return f;
+}
+
+typedef struct setup {
+  cst_context *ctx;
+  cst_graph *g;
+  cst_value in[3], loss;
+  double *at[3];
+  size_t n[3];
+} setup;
+
+static void prepare(setup *s, bool reverse) {
+  const cst_type type[3] = {{CST_F64, 0, 2, {B, H}}, {CST_F64, 0, 3, {B, T, H}}, {CST_F64, 0, 2, {H, H}}};
+  cst_rng r = {1, 9, 0};
+  s->ctx = cst_context_new(NULL);
+  cst_graph_new(s->ctx, CST_F64, 0, &s->g);
+  for (int i = 0; i < 3; i++) {
+    s->in[i] = cst_graph_input(s->g, &type[i], "x");
+    s->n[i] = cst_type_count(&type[i]);
+    s->at[i] = calloc(s->n[i], sizeof(double));
+    for (size_t k = 0; k < s->n[i]; k++) s->at[i][k] = random_number(&r, -1, 1);
+  }
+  cst_function *f = body(s->ctx);
+  cst_value v = cst_graph_scan(s->g, f, s->in, 1, s->in + 1, 1, s->in + 2, 1, 1, reverse);
+  cst_object_release(f);
+  cst_value all = cst_sum(s->g, cst_mul(s->g, cst_graph_iota(s->g, T), v + 1), ~(uint64_t)0, false);
+  s->loss = cst_add(s->g, cst_sum(s->g, cst_sin(s->g, v), ~(uint64_t)0, false), all);
+  if (!s->loss) fprintf(stderr, "%s\n", cst_message(s->ctx));
+}
+
+static void release(setup *s) {
+  for (int i = 0; i < 3; i++) free(s->at[i]);
+  cst_graph_release(s->g);
+  cst_context_free(s->ctx);
+}
+
+static double by_hand(const setup *s, bool reverse) {
+  double h[B][H], loss = 0;
+  memcpy(h, s->at[0], sizeof h);
+  for (int k = 0; k < T; k++) {
+    int t = reverse ? T - 1 - k : k;
+    for (int b = 0; b < B; b++) {
+      double next[H], q = 0;
+      for (int j = 0; j < H; j++) {
+        double z = s->at[1][(b * T + t) * H + j];
+        for (int i = 0; i < H; i++) z += h[b][i] * s->at[2][i * H + j];
+        next[j] = tanh(z);
+        q += h[b][j] * h[b][j];
+      }
+      loss += t * q;
+      memcpy(h[b], next, sizeof next);
+    }
+  }
+  for (int b = 0; b < B; b++)
+    for (int j = 0; j < H; j++) loss += sin(h[b][j]);
+  return loss;
+}
+
+static double value_of(setup *s, cst_value out, const cst_value *extra, const void *const *extra_at, size_t n) {
+  cst_value inputs[8];
+  const void *in[8];
+  double x = NAN;
+  for (int i = 0; i < 3; i++) inputs[i] = s->in[i], in[i] = s->at[i];
+  for (size_t i = 0; i < n; i++) inputs[3 + i] = extra[i], in[3 + i] = extra_at[i];
+  if (evaluate(s->g, inputs, 3 + n, &out, 1, in, (void *[]){&x}) != CST_OK)
+    fprintf(stderr, "%s\n", cst_message(s->ctx));
+  return x;
+}
+
+static void scan_is_a_loop(void) {
+  for (int reverse = 0; reverse < 2; reverse++) {
+    setup s;
+    prepare(&s, reverse);
+    CU_ASSERT(fabs(value_of(&s, s.loss, NULL, NULL, 0) - by_hand(&s, reverse)) < 1e-13);
+    release(&s);
+  }
+}
+
+/* <grad, d> as a value; differentiated once more along d. */
+static void derivatives(bool reverse) {
+  setup s;
+  prepare(&s, reverse);
+  cst_rng r = {2, 9, 0};
+  for (int i = 0; i < 3; i++) {
+    cst_type t = *cst_type_of(s.g, s.in[i]);
+    cst_value d = cst_graph_input(s.g, &t, "d"), one = cst_scalar(s.g, 1), bar, first, second, rr, bar2, dots[3] = {0};
+    double *dx = calloc(s.n[i], sizeof(double)), *keep = calloc(s.n[i], sizeof(double));
+    for (size_t k = 0; k < s.n[i]; k++) dx[k] = random_number(&r, -1, 1), keep[k] = s.at[i][k];
+    CU_ASSERT(cst_graph_vjp(s.g, &s.loss, &one, 1, &s.in[i], 1, &bar) == CST_OK);
+    dots[i] = d;
+    CU_ASSERT(cst_graph_jvp(s.g, s.in, dots, 3, &s.loss, 1, &first) == CST_OK);
+    cst_value along = cst_sum(s.g, cst_mul(s.g, bar, d), ~(uint64_t)0, false);
+    CU_ASSERT(cst_graph_jvp(s.g, s.in, dots, 3, &along, 1, &second) == CST_OK); /* forward over reverse */
+    CU_ASSERT(cst_graph_vjp(s.g, &first, &one, 1, &s.in[i], 1, &rr) == CST_OK);  /* reverse over forward */
+    CU_ASSERT(cst_graph_vjp(s.g, &along, &one, 1, &s.in[i], 1, &bar2) == CST_OK); /* reverse over reverse */
+    if (s.g->status != CST_OK) fprintf(stderr, "%s\n", cst_message(s.ctx));
+    rr = cst_sum(s.g, cst_mul(s.g, rr, d), ~(uint64_t)0, false);
+    bar2 = cst_sum(s.g, cst_mul(s.g, bar2, d), ~(uint64_t)0, false);
+    const void *at = dx;
+    double g = value_of(&s, along, &d, &at, 1), f = value_of(&s, first, &d, &at, 1);
+    double h2 = value_of(&s, second, &d, &at, 1), h3 = value_of(&s, rr, &d, &at, 1), h4 = value_of(&s, bar2, &d, &at, 1);
+    double value[2], slope[2], h = 1e-5;
+    for (int k = 0; k < 2; k++) {
+      for (size_t j = 0; j < s.n[i]; j++) s.at[i][j] = keep[j] + (k ? -h : h) * dx[j];
+      value[k] = by_hand(&s, reverse);
+      slope[k] = value_of(&s, along, &d, &at, 1);
+    }
+    memcpy(s.at[i], keep, s.n[i] * sizeof *keep);
+    CU_ASSERT(fabs(g - (value[0] - value[1]) / (2 * h)) < 1e-7 * (1 + fabs(g)));
+    CU_ASSERT(fabs(g - f) < 1e-12 * (1 + fabs(g)));
+    CU_ASSERT(fabs(h2 - (slope[0] - slope[1]) / (2 * h)) < 1e-7 * (1 + fabs(h2)));
+    CU_ASSERT(fabs(h3 - h2) < 1e-11 * (1 + fabs(h2)));
+    CU_ASSERT(fabs(h4 - h2) < 1e-11 * (1 + fabs(h2)));
+    free(dx), free(keep);
+  }
+  release(&s);
+}
+static void scan_differentiates_twice(void) { derivatives(false), derivatives(true); }
+
+/* ---- a solve in a scan in a loss ------------------------------------------------------------------------- */
+
+/* field: dy = tanh(y a) */
+static cst_solve_plan *plan(cst_context *ctx) {
+  cst_graph *g;
+  cst_function *f = NULL;
+  cst_solve_plan *p = NULL;
+  cst_type t = {.dtype = CST_F64}, y = {CST_F64, CST_ROW, 2, {B, H}}, a = {CST_F64, 0, 2, {H, H}};
+  cst_solve_options o;
+  cst_solve_defaults(&o);
+  cst_graph_new(ctx, CST_F64, B, &g);
+  cst_value in[3] = {cst_graph_input(g, &t, "t"), cst_graph_input(g, &y, "y"), cst_graph_input(g, &a, "a")};
+  cst_value dy = cst_tanh(g, cst_matmul(g, in[1], in[2], false));
+  cst_function_new(g, in, 3, &dy, 1, &f);
+  if (cst_solve_plan_new(ctx, f, 1, NULL, NULL, &o, &p) != CST_OK) fprintf(stderr, "%s\n", cst_message(ctx));
+  cst_object_release(f);
+  cst_graph_release(g);
+  return p;
+}
+
+/* (h, x, a) -> h' = solve from h + x over [0, 0.3]; times are a constant of the body. */
+static cst_function *solving_body(cst_context *ctx) {
+  cst_graph *g;
+  cst_function *f = NULL;
+  cst_solve_plan *p = plan(ctx);
+  cst_tensor *times;
+  cst_type h = {CST_F64, CST_SHARED, 2, {B, H}}, a = {CST_F64, 0, 2, {H, H}};
+  cst_tensor_new(ctx, CST_F64, 1, (int64_t[]){2}, &times);
+  cst_tensor_set(times, 1, 0.3);
+  cst_graph_new(ctx, CST_F64, B, &g);
+  cst_value in[3] = {cst_graph_input(g, &h, "h"), cst_graph_input(g, &h, "x"), cst_graph_input(g, &a, "a")};
+  cst_value y0 = cst_add(g, in[0], in[1]);
+  cst_value v = cst_graph_solve(g, p, &y0, cst_graph_constant(g, times), &in[2]);
+  cst_value last = cst_reshape(g, cst_slice(g, v, 1, 1, 2, 1), 2, (int64_t[]){B, H});
+  cst_function_new(g, in, 3, &last, 1, &f);
+  if (!f) fprintf(stderr, "%s\n", cst_message(ctx));
+  cst_tensor_release(times);
+  cst_object_release(p);
+  cst_graph_release(g);
+  return f;
+}
+
+static void a_field_in_a_scan_in_a_loss(void) {
+  setup s;
+  prepare(&s, false);
+  cst_graph_release(s.g);
+  cst_graph_new(s.ctx, CST_F64, B, &s.g);
+  const cst_type type[3] = {{CST_F64, 0, 2, {B, H}}, {CST_F64, 0, 3, {B, T, H}}, {CST_F64, 0, 2, {H, H}}};
+  for (int i = 0; i < 3; i++) s.in[i] = cst_graph_input(s.g, &type[i], "x");
+  cst_function *f = solving_body(s.ctx);
+  cst_value v = cst_graph_scan(s.g, f, s.in, 1, s.in + 1, 1, s.in + 2, 1, 1, false);
+  cst_object_release(f);
+  s.loss = cst_sum(s.g, cst_square(s.g, v), ~(uint64_t)0, false);
+  cst_value d = cst_graph_input(s.g, &type[2], "d"), dots[3] = {0, 0, d}, one = cst_scalar(s.g, 1), bar, first, hv;
+  double dx[H * H] = {0.3, -0.7, 0.2, 0.5}, keep[H * H], value[2], slope[2], h = 1e-5;
+  const void *at = dx;
+  CU_ASSERT(cst_graph_vjp(s.g, &s.loss, &one, 1, &s.in[2], 1, &bar) == CST_OK);
+  CU_ASSERT(cst_graph_jvp(s.g, s.in, dots, 3, &s.loss, 1, &first) == CST_OK);
+  CU_ASSERT(cst_graph_vjp(s.g, &first, &one, 1, &s.in[2], 1, &hv) == CST_OK);
+  if (s.g->status != CST_OK) fprintf(stderr, "%s\n", cst_message(s.ctx));
+  cst_value along = cst_sum(s.g, cst_mul(s.g, bar, d), ~(uint64_t)0, false);
+  cst_value twice = cst_sum(s.g, cst_mul(s.g, hv, d), ~(uint64_t)0, false);
+  double g = value_of(&s, along, &d, &at, 1), g2 = value_of(&s, first, &d, &at, 1), c = value_of(&s, twice, &d, &at, 1);
+  memcpy(keep, s.at[2], sizeof keep);
+  for (int k = 0; k < 2; k++) {
+    for (int j = 0; j < H * H; j++) s.at[2][j] = keep[j] + (k ? -h : h) * dx[j];
+    value[k] = value_of(&s, s.loss, NULL, NULL, 0);
+    slope[k] = value_of(&s, along, &d, &at, 1);
+  }
+  CU_ASSERT(fabs(g - g2) < 1e-12 * (1 + fabs(g)));
+  CU_ASSERT(fabs(g - (value[0] - value[1]) / (2 * h)) < 1e-5 * (1 + fabs(g)));
+  CU_ASSERT(fabs(c - (slope[0] - slope[1]) / (2 * h)) < 1e-4 * (1 + fabs(c)));
+  release(&s);
+}
+
+int cst_suite_scan(void);
+int cst_suite_scan(void) {
+  CU_pSuite s = CU_add_suite("scan", NULL, NULL);
+  return s && CU_add_test(s, "a scan is a loop", scan_is_a_loop) &&
+         CU_add_test(s, "a scan differentiates, twice", scan_differentiates_twice) &&
+         CU_add_test(s, "a field in a scan in a loss, twice", a_field_in_a_scan_in_a_loss) ? 0 : 1;
+}

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Properties of every solver in the registry that steps an ordinary field: measured orders of the
+ * solution, the error estimate and the dense output; failures without a trace.
+ */
+#include <CUnit/CUnit.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "problem.h"
+
+int cst_suite_rk(void);
+
+static cst_context *ctx;
+
+static int open(void) { return (ctx = ode_context()) ? 0 : 1; }
+static int close(void) {
+  cst_context_free(ctx);
+  return 0;
+}
+
+static const double start[3] = {3, 2, 0};
+
+/* The Lotka-Volterra problem with a forcing and a quadrature part, at these times, to 1e-13. Halving
+ * steps of 1/8 leaves the two inner times at 1/3 and 2/3 of a step. */
+static const double grid[4] = {0, 1 / 3., 2 / 3., 1};
+static double reference[4][3];
+
+static void find_reference(void) {
+  problem p;
+  solve s;
+  problem_init(&p, field_lotka, CST_F64, 1, 2, 1);
+  cst_integrator_config c = ode_config(ctx, "dopri5", &p);
+  c.rtol = c.atol = 1e-13;
+  solve_init(&s, ctx, &c, &p);
+  s.run.stops = true;
+  CU_ASSERT_EQUAL(solve_run(&s, start, grid, 4), CST_OK);
+  for (size_t i = 0; i < 4; i++) memcpy(reference[i], s.value[i], sizeof reference[i]);
+  solve_free(&s, ctx);
+}
+
+/* Largest error at the times with fixed steps of 1/n. */
+static double error_with(const cst_solver_type *type, int n, bool stops, bool own_dense) {
+  problem p;
+  solve s;
+  double worst = 0;
+  cst_solver_type t = *type;
+  problem_init(&p, field_lotka, CST_F64, 1, 2, 1);
+  cst_integrator_config c = ode_config(ctx, "dopri5", &p);
+  if (!own_dense) t.dense = NULL, t.dense_vjp = NULL;
+  c.solver = &t, c.step = 1.0 / n;
+  solve_init(&s, ctx, &c, &p);
+  s.run.stops = stops;
+  CU_ASSERT_EQUAL(solve_run(&s, start, grid, 4), CST_OK);
+  for (size_t i = 0; i < 4; i++)
+    for (size_t k = 0; k < 3; k++)
+      if (!stops || i == 3) worst = fmax(worst, fabs(s.value[i][k] - reference[i][k]));
+  solve_free(&s, ctx);
+  return worst;
+}
+
+/* The slope of log error against log h, over the halvings between where the error falls below
+ * 10^-(order, at most 4) and where round-off begins. */
+static double slope(const cst_solver_type *type, bool stops, bool own_dense) {
+  double first, last, e, enough = pow(10, -(type->order < 4 ? type->order : 4));
+  int n = 8, halvings = 0;
+  while ((first = error_with(type, n, stops, own_dense)) > enough && n < 1 << 16) n *= 2;
+  for (last = first; halvings < 4; halvings++, last = e)
+    if ((e = error_with(type, n *= 2, stops, own_dense)) < 3e-12) break;
+  return log2(first / last) / halvings;
+}
+
+static const cst_solver_type *solver_at(size_t i) {
+  const cst_solver_type *t = cst_entry_at(ctx, CST_KIND_SOLVER, i)->type;
+  return t->traits & (CST_STOCHASTIC | CST_IMPLICIT | CST_SYMPLECTIC | CST_SINGLE) ? NULL : t;
+}
+
+#define EVERY_SOLVER(t)                                                       \
+  for (size_t i_ = 0; i_ < cst_entry_count(ctx, CST_KIND_SOLVER); i_++)       \
+    for (const cst_solver_type *t = solver_at(i_); t; t = NULL)
+
+static void test_order(void) {
+  size_t n = 0;
+  find_reference();
+  EVERY_SOLVER(t) {
+    double measured = slope(t, true, true);
+    if (fabs(measured - t->order) > 0.35) printf("%s: order %g\n", t->name, measured);
+    CU_ASSERT_DOUBLE_EQUAL(measured, t->order, 0.35);
+    n++;
+  }
+  CU_ASSERT(n >= 7);
+}
+
+static void test_dense_order(void) {
+  find_reference();
+  EVERY_SOLVER(t) {
+    int order = t->dense_order + 1 < t->order ? t->dense_order + 1 : t->order;
+    double measured = slope(t, false, true), hermite = slope(t, false, false);
+    if (measured < order - 0.35) printf("%s: dense order %g\n", t->name, measured);
+    CU_ASSERT(measured > order - 0.35);
+    CU_ASSERT(hermite > (t->order < 4 ? t->order : 4) - 0.35);
+  }
+}
+
+/* One step of size h by hand. */
+typedef struct single {
+  problem p;
+  const cst_solver_type *type;
+  void *state;
+  double t, t1, h, y[MAX_N], f0[MAX_N], y1[MAX_N], f1[MAX_N], error[MAX_N], sum;
+  cst_step step;
+  cst_span span[2];
+} single;
+
+static void single_new(single *s, const cst_solver_type *type) {
+  *s = (single){.type = type, .t = 0.3, .span = {{0, 2}, {2, 1}}};
+  problem_init(&s->p, field_lotka, CST_F64, 1, 2, 1);
+  cst_solver_config c = {.struct_size = sizeof c, .host = cst_host_of(ctx), .type = type,
+                         .dtype = CST_F64, .rows = 1, .n = 3, .n_stage = 2};
+  CU_ASSERT_EQUAL_FATAL(type->create(&c, &s->state), CST_OK);
+  s->p.rhs.self = &s->p, s->p.rhs.parts = s->p.part;
+  memcpy(s->y, start, sizeof start);
+  CU_ASSERT_EQUAL(s->p.rhs.eval(&s->p.rhs, &s->t, s->y, s->f0), CST_OK);
+  s->step = (cst_step){.struct_size = sizeof(cst_step), .rhs = &s->p.rhs, .t = &s->t, .h = &s->h,
+                       .t1 = &s->t1, .y = s->y, .f0 = s->f0, .y1 = s->y1, .f1 = s->f1,
+                       .error = s->error, .dense_wanted = true, .controlled = s->span,
+                       .n_controlled = 2, .rtol = 0, .atol = 1};
+}
+static cst_status single_step(single *s, double h) {
+  s->h = h, s->t1 = s->t + h;
+  return s->type->step(s->state, &s->step);
+}
+static void single_free(single *s) { s->type->destroy(cst_host_of(ctx), s->state); }
+
+/* The estimate shrinks as h^(error_order + 1), and its sum is that of the vector. */
+static void test_error(void) {
+  EVERY_SOLVER(t) {
+    single s;
+    double size[2];
+    if (!(t->traits & CST_ADAPTIVE)) continue;
+    single_new(&s, t);
+    for (int i = 0; i < 2; i++) {
+      double sum = 0;
+      s.step.error_sum = NULL;
+      CU_ASSERT_EQUAL(single_step(&s, i ? 0.02 : 0.04), CST_OK);
+      for (size_t k = 0; k < 3; k++) sum += s.error[k] * s.error[k];
+      size[i] = sqrt(sum);
+      s.step.error_sum = &s.sum, s.sum = -1;
+      CU_ASSERT_EQUAL(single_step(&s, i ? 0.02 : 0.04), CST_OK);
+      if (s.sum >= 0) CU_ASSERT_DOUBLE_EQUAL(s.sum, sum, 1e-10 * sum);
+    }
+    CU_ASSERT_DOUBLE_EQUAL(log2(size[0] / size[1]), t->error_order + 1, 0.5);
+    single_free(&s);
+  }
+}
+
+static void test_dense_ends(void) {
+  EVERY_SOLVER(t) {
+    single s;
+    double y[MAX_N], d[MAX_N], a[MAX_N], b[MAX_N];
+    if (!t->dense) continue;
+    single_new(&s, t);
+    CU_ASSERT_EQUAL(single_step(&s, 0.1), CST_OK);
+    CU_ASSERT_EQUAL(t->dense(s.state, &s.step, 0, y, d), CST_OK);
+    for (size_t k = 0; k < 3; k++) {
+      CU_ASSERT_EQUAL(y[k], s.y[k]);
+      CU_ASSERT_DOUBLE_EQUAL(d[k], 0.1 * s.f0[k], 1e-14);
+    }
+    CU_ASSERT_EQUAL(t->dense(s.state, &s.step, 1, y, NULL), CST_OK);
+    for (size_t k = 0; k < 3; k++) CU_ASSERT_DOUBLE_EQUAL(y[k], s.y1[k], 1e-14);
+    CU_ASSERT_EQUAL(t->dense(s.state, &s.step, 0.6, y, d), CST_OK);
+    CU_ASSERT_EQUAL(t->dense(s.state, &s.step, 0.6 + 1e-5, a, NULL), CST_OK);
+    CU_ASSERT_EQUAL(t->dense(s.state, &s.step, 0.6 - 1e-5, b, NULL), CST_OK);
+    for (size_t k = 0; k < 3; k++) CU_ASSERT_DOUBLE_EQUAL((a[k] - b[k]) / 2e-5, d[k], 1e-9);
+    single_free(&s);
+  }
+}
+
+static int calls_left;
+static cst_status (*good_eval)(cst_rhs *f, const double *t, const void *y, void *dy);
+static cst_status failing_eval(cst_rhs *f, const double *t, const void *y, void *dy) {
+  return calls_left-- > 0 ? good_eval(f, t, y, dy) : CST_RETRY;
+}
+
+/* Whichever evaluation fails, y and f0 are as before and the next step is as if nothing happened. */
+static void test_failure(void) {
+  EVERY_SOLVER(t) {
+    single s;
+    double good[3];
+    single_new(&s, t);
+    good_eval = s.p.rhs.eval;
+    CU_ASSERT_EQUAL(single_step(&s, 0.1), CST_OK);
+    memcpy(good, s.y1, sizeof good);
+    uint64_t each = s.p.rhs.evaluations - 1;
+    for (int k = 0; k < (int)each; k++) {
+      double y[3], f0[3];
+      memcpy(y, s.y, sizeof y), memcpy(f0, s.f0, sizeof f0);
+      calls_left = k, s.p.rhs.eval = failing_eval;
+      CU_ASSERT_EQUAL(single_step(&s, 0.3), CST_RETRY);
+      s.p.rhs.eval = good_eval;
+      CU_ASSERT(memcmp(y, s.y, sizeof y) == 0 && memcmp(f0, s.f0, sizeof f0) == 0);
+      CU_ASSERT_EQUAL(single_step(&s, 0.1), CST_OK);
+      CU_ASSERT_EQUAL(memcmp(good, s.y1, sizeof good), 0);
+    }
+    single_free(&s);
+  }
+}
+
+/* There and back again, and in single precision. */
+static void test_there_and_back(void) {
+  EVERY_SOLVER(t) {
+    for (cst_dtype d = CST_F32; d <= CST_F64; d++) {
+      problem p;
+      solve s;
+      problem_init(&p, field_lotka, d, 1, 2, 1);
+      cst_integrator_config c = ode_config(ctx, "dopri5", &p);
+      c.solver = t, c.step = t->order == 1 ? 1e-4 : 2e-3;
+      solve_init(&s, ctx, &c, &p);
+      CU_ASSERT_EQUAL(solve_run(&s, start, (double[]){0, 1}, 2), CST_OK);
+      double back[3] = {s.value[1][0], s.value[1][1], s.value[1][2]};
+      CU_ASSERT_EQUAL(solve_run(&s, back, (double[]){1, 0}, 2), CST_OK);
+      double tol = t->order == 1 ? 2e-3 : 1e-4;
+      for (size_t k = 0; k < 3; k++) CU_ASSERT_DOUBLE_EQUAL(s.value[1][k], start[k], tol);
+      solve_free(&s, ctx);
+    }
+  }
+}
+
+/* A quadrature part is what it would be as a part with stages. */
+static void test_quadrature(void) {
+  EVERY_SOLVER(t) {
+    double value[2][4][MAX_N];
+    for (int plain = 0; plain < 2; plain++) {
+      problem p;
+      solve s;
+      problem_init(&p, field_lotka, CST_F64, 2, 2, 1);
+      if (plain) p.part[1].flags = 0, p.rhs.n_stage = p.rhs.n;
+      cst_integrator_config c = ode_config(ctx, "dopri5", &p);
+      c.solver = t, c.step = t->traits & CST_ADAPTIVE ? 0 : 0.01;
+      solve_init(&s, ctx, &c, &p);
+      CU_ASSERT_EQUAL(solve_run(&s, (double[]){1, 0.6, 2, 1, 0, 0}, grid, 4), CST_OK);
+      memcpy(value[plain], s.value, sizeof value[plain]);
+      solve_free(&s, ctx);
+    }
+    for (size_t i = 0; i < 4; i++)
+      for (size_t k = 0; k < 6; k++)
+        CU_ASSERT_DOUBLE_EQUAL(value[0][i][k], value[1][i][k], 1e-12);
+  }
+}
+
+int cst_suite_rk(void) {
+  static CU_TestInfo tests[] = {{"measured order is the declared order", test_order},
+                                {"order of the dense output", test_dense_order},
+                                {"error estimate", test_error},
+                                {"ends and slope of the dense output", test_dense_ends},
+                                {"a failed step leaves no trace", test_failure},
+                                {"there and back again", test_there_and_back},
+                                {"quadrature parts", test_quadrature},
+                                CU_TEST_INFO_NULL};
+  CU_SuiteInfo suites[] = {{"rk", open, close, NULL, NULL, tests}, CU_SUITE_INFO_NULL};
+  return CU_register_suites(suites);
+}
