@@ -21,7 +21,7 @@ struct cst_context {
   void *log_user;
   unsigned threads; /* counting the caller; pool is NULL when 1 */
   cst_pool *pool;
-  unsigned busy; /* solves and programs that are running now */
+  atomic_uint busy; /* solves and programs that are running now, on any thread */
   cst_registry *registry;
   cst_host host;
   cst_status status;       /* of the last failure */
@@ -31,8 +31,12 @@ struct cst_context {
 
 /* Every solve and program run stands between these two; while one runs, no new plugin is loaded and
  * the number of threads does not change. They nest. */
-static inline void cst_context_enter(cst_context *ctx) { ctx->busy++; }
-static inline void cst_context_leave(cst_context *ctx) { ctx->busy--; }
+static inline void cst_context_enter(cst_context *ctx) {
+  atomic_fetch_add_explicit(&ctx->busy, 1, memory_order_relaxed);
+}
+static inline void cst_context_leave(cst_context *ctx) {
+  atomic_fetch_sub_explicit(&ctx->busy, 1, memory_order_relaxed);
+}
 
 /* cst_fail with the arguments already collected. */
 cst_status cst_fail_args(cst_context *ctx, cst_status status, const char *format, va_list args);

@@ -107,7 +107,7 @@ end
 function Guard:again(entry, now)
   local new = self.make()
   local same, was, is, where = self.equal(self.recording, new)
-  if not same then M.complain(self.what, entry, now, was, is, where or core.where()) end
+  if not same then M.complain(self.what, entry, now, was, is, where or core.place()) end
   self.list = M.snapshot(table.unpack(self.functions))
 end
 

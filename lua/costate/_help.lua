@@ -47,7 +47,7 @@ function M.plugins(name)
       local n = {}
       for _, e in ipairs(entries_of(p.name)) do n[e.kind] = (n[e.kind] or 0) + 1 end
       for _, k in ipairs(kinds) do
-        if n[k] then counts[#counts + 1] = ("%d %s%s"):format(n[k], k, n[k] > 1 and "s" or "") end
+        if n[k] then counts[#counts + 1] = ("%d %s%s"):format(n[k], k, n[k] == 1 and "" or k:match("s$") and "es" or "s") end
       end
     end
     print(("%-14s %-8s %s"):format(p.name, version, ok and table.concat(counts, ", ") or "refused: " .. message))

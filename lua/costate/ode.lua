@@ -218,15 +218,29 @@ function Flow:record(state)
   return tr:finish(results)
 end
 
+--- For `costate check`: another gradient for every flow, and zeros added to states and times so that
+--- their gradients can be asked for.
+local hooks = {}
+
+function Flow:plan_options()
+  if not hooks.gradient then return self.options end
+  local o = {}
+  for k, v in pairs(self.options) do o[k] = v end
+  if o.gradient ~= hooks.gradient then
+    o.gradient, o.gradient_options = hooks.gradient, nil
+  end
+  return o
+end
+
 --- The plan of a recorded field: an earlier one when the fields are equal.
 function Flow:plan_of(fn, state)
   local names, flags = {}, {}
   for i, p in ipairs(state.parts) do names[i], flags[i] = p.name, p.flags end
-  local key = table.concat(names, ",") .. ":" .. table.concat(flags, ",")
+  local key = table.concat(names, ",") .. ":" .. table.concat(flags, ",") .. (hooks.gradient or "")
   for _, e in ipairs(self.plans) do
     if e.key == key and e.fn:equal(fn) then return e.plan end
   end
-  local plan = core.plan(fn, names, flags, self.options)
+  local plan = core.plan(fn, names, flags, self:plan_options())
   table.insert(self.plans, 1, { key = key, fn = fn, plan = plan })
   self.plans[KEPT_PLANS + 1] = nil
   return plan
@@ -236,6 +250,12 @@ end
 function Flow:build(y0, t)
   local state = self:state_of(y0)
   local times = as_times(t)
+  if hooks.probe then
+    for _, p in ipairs(state.parts) do p.value = hooks.probe("state", p.value) end
+    times = hooks.probe("times", times)
+    hooks.solver = self.options.solver
+    hooks.rtol = math.max(hooks.rtol or 0, self.options.rtol)
+  end
   local values, zs = {}, {}
   local fn, captures = self:record(state)
   local plan = self:plan_of(fn, state)
@@ -345,4 +365,4 @@ function Flow.new(given)
   return flow
 end
 
-return { new = Flow.new, Flow = Flow }
+return { new = Flow.new, Flow = Flow, hooks = hooks }

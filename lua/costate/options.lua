@@ -37,8 +37,9 @@ end
 function M.listing(declared)
   local lines = {}
   for _, name in ipairs(trace.sorted_keys(declared)) do
-    lines[#lines + 1] = ("  --%-16s %s (default %s)"):format(name:gsub("_", "-"), kind_of(declared[name]),
-      tostring(declared[name]))
+    local kind = kind_of(declared[name])
+    lines[#lines + 1] = ("  --%-16s %s (default %s)"):format((name:gsub("_", "-")),
+      kind == "float" and "number" or kind, tostring(declared[name]))
   end
   return table.concat(lines, "\n")
 end

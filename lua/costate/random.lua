@@ -13,9 +13,8 @@ local function draw(normal, shape, given)
   if like then shape = like.shape end
   if type(shape) ~= "table" then core.fail("random: a shape is a table of lengths, or a tensor like it") end
   local tr = core.current()
-  local _, place = core.where()
-  local _, _, line = core.where()
-  place = ("%s:%d"):format(place and place:match("[^/\\]*$") or "?", line or 0)
+  local _, source, line = core.place()
+  local place = ("%s:%d"):format(source and source:match("[^/\\]*$") or "?", line or 0)
   if not tr then
     outside = outside + 1
     local rng = core.rng(core.seed(), ("%s/%d"):format(place, outside))

@@ -186,9 +186,20 @@ static int suggest(lua_State *L) {
   return 1;
 }
 
+/* core.accepts(gradient, solver) -> whether they go together | nil, why not */
+static int accepts(lua_State *L) {
+  const cst_gradient_type *g = lcs_check_entry(L, CST_KIND_GRADIENT, 1)->type;
+  const cst_solver_type *s = lcs_check_entry(L, CST_KIND_SOLVER, 2)->type;
+  bool traits = (s->traits & g->solver_needs) == g->solver_needs;
+  if (!traits || g->accepts(cst_host_of(lcs_state_of(L)->ctx), s) != CST_OK) return push_reason(L);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
 static const luaL_Reg functions[] = {{"find", find},           {"entries", entries},
                                      {"load", load},           {"plugins", plugins},
                                      {"available", available}, {"suggest", suggest},
+                                     {"accepts", accepts},
                                      {NULL, NULL}};
 
 void lcs_open_registry(lua_State *L, int lib) {

@@ -106,8 +106,8 @@ static int own(lua_State *L) {
   return 0;
 }
 
-/* core.where() -> "script.lua:12" or nil */
-static int where(lua_State *L) {
+/* core.place() -> "script.lua:12" or nil */
+static int place(lua_State *L) {
   char source[LUA_IDSIZE];
   int line = lcs_script_line(L, source, sizeof source);
   if (!line) return 0;
@@ -160,7 +160,7 @@ static int memory(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"own", own},         {"where", where},     {"fail", fail}, {"dtype", dtype}, {"seed", seed},
+    {"own", own},         {"place", place},     {"fail", fail}, {"dtype", dtype}, {"seed", seed},
     {"threads", threads}, {"memory", memory},   {NULL, NULL}};
 
 /* The context lives on Lua's own allocator, so whoever limits Lua's memory limits all of it. */
