@@ -69,7 +69,7 @@ local function fit(c)
   for _, m in ipairs(#c.parameters > 0 and c.parameters.flat == nil and c.parameters or { c.parameters }) do list[#list + 1] = m end
   local trained = cs.train {
     name = c.name, parameters = list, optimizer = cs.optim.adam { lr = opt.lr }, clip = 10, steps = opt.steps,
-    schedule = cs.schedule.cosine { from = opt.lr, to = opt.lr / 100, steps = opt.steps },
+    schedule = cs.schedule.cosine { steps = opt.steps, final = 0.01 },
     loss = function() return cs.loss.mse(flow(start.u0, fit_t), fit_u) + opt.decay / 32 * weight(c.nets) end,
   }
   return flow:solve(start.u0, t), trained

@@ -22,7 +22,7 @@ local opt = cs.options {
 -- nothing there and halves the evaluations.
 local recipes = {
   demo = { steps = 2000, lr = 1e-3, optimizer = "rmsprop", loss = "mae", rtol = 1e-7, atol = 1e-9 },
-  full = { steps = 40000, lr = 2e-2, optimizer = "adam", loss = "mse", rtol = 1e-5, atol = 1e-7, final = 1e-5 },
+  full = { steps = 40000, lr = 2e-2, optimizer = "adam", loss = "mse", rtol = 1e-5, atol = 1e-7, final = 5e-4 },
 }
 local r = recipes[opt.recipe] or error("--recipe is 'demo' or 'full'", 0)
 local steps = opt.steps > 0 and opt.steps or r.steps
@@ -35,7 +35,7 @@ local flow = cs.ode { field = field, solver = "dopri5", rtol = r.rtol, atol = r.
 local trained = cs.train {
   parameters = net,
   optimizer = cs.optim[r.optimizer] { lr = r.lr },
-  schedule = r.final and cs.schedule.cosine { from = r.lr, to = r.final, steps = steps },
+  schedule = r.final and cs.schedule.cosine { steps = steps, final = r.final },
   steps = steps,
   batch = function(rng) return data:windows(rng, opt.batch, opt.horizon) end,
   loss = function(b) return cs.loss[r.loss](flow(b.y0, b.t), b.y) end,

@@ -6,6 +6,7 @@
 #include <float.h>
 #include <math.h>
 
+#include "base/context_internal.h"
 #include "ode/integrate_internal.h"
 
 static bool fixed(const cst_integrator *i) { return i->config.step > 0 || i->run.in->replay; }
@@ -191,6 +192,7 @@ static void leave(cst_integrator *i, const cst_integration *in) {
   in->stats->accepted += r->accepted;
   in->stats->rejected += r->rejected;
   in->stats->last_h = r->h;
+  in->stats->t = r->t;
 }
 
 cst_status cst_integrate(cst_integrator *i, const cst_integration *in) {
@@ -198,7 +200,9 @@ cst_status cst_integrate(cst_integrator *i, const cst_integration *in) {
   i->run.rhs = in->rhs;
   CST_TRY(cst_spans_find(i, in->rhs));
   enter(i, in);
+  cst_context_enter(i->ctx);
   cst_status st = solve(i);
+  cst_context_leave(i->ctx);
   leave(i, in);
   return st;
 }

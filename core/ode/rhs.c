@@ -366,17 +366,29 @@ size_t cst_field_rhs_capture_count(const cst_field_rhs *r, uint32_t c) {
   return cst_type_count(cst_field_capture(r->field, c));
 }
 
-bool cst_field_rhs_find_nonfinite(cst_field_rhs *r, double t, const void *y, char *text, size_t size) {
+static bool nonfinite_at(cst_field_rhs *r, double t, const void *y, void *dy, char *text, size_t size) {
   worker *w = &r->worker[0];
   cst_workspace *ws = w->workspace[FIELD_EVAL];
   size_t chunk = r->field->chunk ? r->field->chunk : r->base.rows;
   for (size_t row = 0; ws && row < r->base.rows; row += chunk) {
-    job j = {.r = r, .which = FIELD_EVAL, .t = &t, .y = y};
+    job j = {.r = r, .which = FIELD_EVAL, .t = &t, .y = y, .dy = dy};
     put_pointers(&j, 0, row, w);
-    for (uint32_t p = 0; p < r->field->n_parts; p++) w->out[p] = NULL;
     size_t n = r->base.rows - row < chunk ? r->base.rows - row : chunk;
     cst_program_run(ws, n, w->in, w->out);
     if (cst_program_find_nonfinite(ws, n, w->in, text, size)) return true;
   }
   return false;
+}
+
+bool cst_field_rhs_find_nonfinite(cst_field_rhs *r, double t, double h, void *y, char *text, size_t size) {
+  void *dy = cst_alloc(r->field->ctx, (r->base.n + 1) * element(r));
+  if (!dy) return false;
+  bool found = nonfinite_at(r, t, y, dy, text, size);
+  for (int tries = 0; !found && tries < 18; tries++, h *= 8) { /* h shrank before the solve gave up */
+    const void *k = dy;
+    cst_kernels_get()->combine[r->base.dtype == CST_F64](r->base.n_stage, y, 1, &h, &k, y);
+    found = nonfinite_at(r, t, y, dy, text, size);
+  }
+  cst_free(r->field->ctx, dy);
+  return found;
 }

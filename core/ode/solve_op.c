@@ -166,8 +166,8 @@ static void load_initial(cst_solve_state *s, void *const *y0) {
 static cst_status explain(cst_solve_state *s, cst_status st) {
   char text[160];
   if (st != CST_ENONFINITE) return st;
-  bool found = cst_field_rhs_find_nonfinite(s->rhs, s->report.t, s->y, text, sizeof text);
-  return found ? cst_fail_note(s->ctx, st, "not finite first in %s", text) : st;
+  bool found = cst_field_rhs_find_nonfinite(s->rhs, s->report.t, s->report.forward.last_h, s->y, text, sizeof text);
+  return found ? cst_fail_note(s->ctx, st, "a value stopped being finite in %s", text) : st;
 }
 
 static void count(cst_run *run, const cst_solve_state *s) {
@@ -194,6 +194,7 @@ static cst_status solve_run(const cst_call *c) {
   s->replayed = st == CST_OK;
   s->report.tape_bytes = s->tape ? cst_tape_bytes(s->tape) : 0;
   s->report.status = st;
+  s->report.t = s->report.forward.t;
   count(c->run, s);
   void **record = (void **)c->p[c->q->n_in + p->n_parts];
   if (record) *record = s;
@@ -427,7 +428,7 @@ cst_status cst_register_solve(const cst_host *h) {
 
 static void add_stats(cst_solve_stats *to, const cst_solve_stats *from) {
   to->evaluations += from->evaluations, to->accepted += from->accepted, to->rejected += from->rejected;
-  to->last_h = from->last_h;
+  to->last_h = from->last_h, to->t = from->t;
 }
 
 cst_solve_report cst_workspace_solves(const cst_workspace *w) {

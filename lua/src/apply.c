@@ -216,7 +216,7 @@ static void run_eager(lua_State *L, const char *op, const int *args, size_t n,
   cst_status s = cst_program_run(e->workspace, (size_t)e->rows, in, &out);
   if (s != CST_OK || t->count > KEEP_ELEMENTS) evict(st, e->hash);
   lcs_check(L, s);
-  if (!numbers || t->count != 1) return;
+  if (!numbers || t->type.rank) return;
   lua_pushnumber(L, cst_tensor_get(t, 0)); /* numbers in, number out */
   lua_remove(L, -2);
 }

@@ -177,10 +177,28 @@ static bool same_shape(const cst_type *a, const cst_type *b) {
          memcmp(a->dim, b->dim, a->rank * sizeof *a->dim) == 0;
 }
 
+/* A number repeated: in a trace a node like any other, else a tensor of the wanted float type. */
+static void push_repeated(lua_State *L, double x, const cst_type *t) {
+  lcs_trace *tr = lcs_current(L);
+  if (tr) {
+    lcs_push_value(L, cst_scalar(tr->graph, x));
+    return;
+  }
+  cst_type type = *t;
+  if (type.dtype != CST_F32 && type.dtype != CST_F64) type.dtype = lcs_state_of(L)->real;
+  cst_tensor *out = lcs_push_tensor(L, &type);
+  for (size_t i = 0; i < out->count; i++) cst_tensor_set(out, i, x);
+}
+
 static void push_broadcast(lua_State *L, int arg, const cst_type *t) {
+  bool number = lua_type(L, arg) == LUA_TNUMBER;
+  if (number) push_repeated(L, lua_tonumber(L, arg), t);
+  if (number && !lcs_test_value(L, lua_gettop(L))) return;
+  if (number) arg = lua_gettop(L);
   cst_attrs at = {.n_ints = (uint8_t)(2 + t->rank), .i = {t->rank, t->space == CST_ROW}};
   for (int i = 0; i < t->rank; i++) at.i[2 + i] = t->dim[i];
   lcs_apply(L, "broadcast", (const int[]){arg}, 1, &at);
+  if (number) lua_remove(L, arg);
 }
 
 /* cs.stack({a, b, ...} [, axis]): along a new axis, the last by default; numbers and shared values
@@ -188,17 +206,19 @@ static void push_broadcast(lua_State *L, int arg, const cst_type *t) {
 static int op_stack(lua_State *L) {
   lua_settop(L, 2);
   int n = push_list(L), like;
-  cst_type t = common_type(L, 3, n, &like), wide = t;
+  cst_type t = common_type(L, 3, n, &like), wide;
+  if (lua_type(L, like) == LUA_TNUMBER) t.dtype = lcs_state_of(L)->real;
+  wide = t;
   int axis = lcs_axis(L, 2, t.rank + 1, -1);
   if (t.space == CST_ROW && axis == 0) return lcs_error(L, "stack: the first axis is the batch");
   memmove(wide.dim + axis + 1, t.dim + axis, (size_t)(t.rank - axis) * sizeof *t.dim);
   wide.dim[axis] = 1;
   for (int i = 3; i < 3 + n; i++) {
     cst_type own = lcs_type_at(L, i);
-    if (same_shape(&own, &t)) lua_pushvalue(L, i);
+    bool number = lua_type(L, i) == LUA_TNUMBER;
+    if (same_shape(&own, &t) && !number) lua_pushvalue(L, i);
     else push_broadcast(L, i, &t);
     int slot = lua_gettop(L);
-    if (lua_type(L, slot) == LUA_TNUMBER) push_broadcast(L, slot, &t), lua_replace(L, slot);
     push_reshape(L, slot, t.rank + 1, wide.dim);
     lua_replace(L, slot);
   }

@@ -19,7 +19,8 @@
  *
  * so the t cotangents of all steps since go to times[a], and h_bar of the cut step to times[c] with
  * plus and times[a] with minus. An output at x = (times[i] - t_n)/h adds x_bar/h to times[i],
- * -x_bar/h to t_n and -x x_bar/h to h. The output at the very time a step was cut to is y_{n+1}.
+ * -x_bar/h to t_n and -x x_bar/h to h. An output at the end of a step is y_{n+1}; when the step
+ * was not cut to its time, that time moves it along f(t_{n+1}, y_{n+1}).
  */
 #include "adjoint.h"
 
@@ -53,11 +54,18 @@ static cst_status pull(walk *w, double t, const void *residual, const void *lamb
   return f->pullback(f, &t, residual, lambda, to, w->v.t_bar);
 }
 
-/* An output at the end of a step where nobody evaluated f1: *x_bar = h f(t1, y1) . out_bar */
-static cst_status end_slope(walk *w, double *x_bar) {
+/* An output at the end of a step is y1. Where its time is not what the step was cut to, it would
+ * move along f(t1, y1). */
+static cst_status end(walk *w, size_t i) {
   cst_rhs *f = w->p->rhs;
-  CST_TRY(f->eval(f, &w->step.t1, w->step.y1, w->d->slope));
-  *x_bar = w->step.h * w->d->host->dot(f->dtype, f->n, w->d->slope, w->d->out_bar);
+  const void *f1 = w->step.f1 ? w->step.f1 : w->d->slope;
+  add(w, w->d->out_bar, w->y1_bar);
+  if (i == w->step.clip || !w->p->times_bar) return CST_OK;
+  if (!w->step.f1) CST_TRY(f->eval(f, &w->step.t1, w->step.y1, w->d->slope));
+  double along = w->d->host->dot(f->dtype, f->n, f1, w->d->out_bar);
+  w->p->times_bar[i] += along;
+  w->t_bar -= along;
+  w->h_bar -= along;
   return CST_OK;
 }
 
@@ -65,16 +73,10 @@ static cst_status end_slope(walk *w, double *x_bar) {
 static cst_status interpolation(walk *w, double x, double *x_bar) {
   const cst_solve_pullback *p = w->p;
   bool fsal = p->solver->traits & CST_FSAL;
-  if (CST_HAS(p->solver, dense_vjp)) {
-    w->live |= fsal;
+  w->live |= fsal || !CST_HAS(p->solver, dense_vjp);
+  if (CST_HAS(p->solver, dense_vjp))
     return p->solver->dense_vjp(p->solver_state, &w->v, x, w->d->out_bar, w->y1_bar,
                                 fsal ? w->f1_bar : NULL, x_bar);
-  }
-  if (!w->step.f1) {
-    add(w, w->d->out_bar, w->y1_bar);
-    return x_bar ? end_slope(w, x_bar) : CST_OK;
-  }
-  w->live = true;
   adjoint_hermite_vjp(w->d->host, &w->step, &w->v, x, w->d->out_bar, w->y1_bar, w->f1_bar, x_bar);
   return CST_OK;
 }
@@ -84,10 +86,7 @@ static cst_status output(walk *w, size_t i) {
   const cst_solve_pullback *p = w->p;
   double x = (p->times[i] - w->step.t) / w->step.h, x_bar = 0;
   if (!p->value_bar(p->self, i, w->d->out_bar)) return CST_OK;
-  if (i == w->step.clip || (p->times[i] == w->step.t1 && !p->times_bar)) {
-    add(w, w->d->out_bar, w->y1_bar);
-    return CST_OK;
-  }
+  if (p->times[i] == w->step.t1) return end(w, i);
   CST_TRY(interpolation(w, x, p->times_bar ? &x_bar : NULL));
   if (!p->times_bar) return CST_OK;
   p->times_bar[i] += x_bar / w->step.h;

@@ -90,6 +90,19 @@ static cst_status stepper_step(void *state, cst_step *in) {
   return code == GSL_SUCCESS && all_finite(in->y1, n) && all_finite(error, n) ? CST_OK : CST_RETRY;
 }
 
+/* GSL has no dense output, and a cubic would spoil order 8: a value inside a step is a shorter step
+ * from the same start. */
+static cst_status stepper_dense(void *state, const cst_step *in, double theta, void *y, void *slope) {
+  double h = theta * *in->h, t1 = *in->t + h;
+  cst_step shorter = *in;
+  shorter.h = &h, shorter.t1 = &t1, shorter.y1 = y, shorter.error = NULL, shorter.error_sum = NULL;
+  CST_TRY(stepper_step(state, &shorter));
+  if (!slope) return CST_OK;
+  CST_TRY(in->rhs->eval(in->rhs, &t1, y, slope));
+  for (size_t i = 0; i < in->rhs->n; i++) ((double *)slope)[i] *= *in->h;
+  return CST_OK;
+}
+
 static cst_status stepper_reset(void *state) {
   gsl_odeiv2_step_reset(((stepper *)state)->step);
   return CST_OK;
@@ -98,9 +111,10 @@ static cst_status stepper_reset(void *state) {
 /* `method` is the address of GSL's variable, which is not a constant at compile time. */
 #define STEPPER(nm, p, q, text)                                                             \
   {.struct_size = sizeof(cst_solver_type), .name = #nm, .help = text,                       \
-   .method = &gsl_odeiv2_step_##nm, .order = p, .error_order = q,                           \
+   .method = &gsl_odeiv2_step_##nm, .order = p, .error_order = q, .dense_order = p,         \
    .traits = CST_ADAPTIVE | CST_F64_ONLY, .create = stepper_create,                         \
-   .destroy = stepper_destroy, .reset = stepper_reset, .step = stepper_step}
+   .destroy = stepper_destroy, .reset = stepper_reset, .step = stepper_step,                \
+   .dense = stepper_dense}
 
 static const cst_solver_type types[] = {
     STEPPER(rk2, 3, 2, "GSL: Runge-Kutta (2, 3), propagates the third order"),

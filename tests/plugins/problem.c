@@ -137,7 +137,7 @@ void problem_init(problem *p, field_fn *field, cst_dtype dtype, size_t rows, siz
                  .low = HUGE_VAL, .high = -HUGE_VAL, .bad_after = HUGE_VAL};
   p->part[0] = (cst_part){.name = "y", .n = d};
   p->part[1] = (cst_part){.name = "q", .n = q, .flags = CST_PART_QUADRATURE, .offset = rows * d};
-  p->rhs = (cst_rhs){.struct_size = sizeof(cst_rhs), .dtype = dtype, .rows = rows,
+  p->rhs = (cst_rhs){.struct_size = sizeof(cst_rhs), .dtype = (uint8_t)dtype, .rows = rows,
                      .n = rows * (d + q), .n_stage = rows * d, .parts = p->part,
                      .n_parts = q ? 2 : 1, .residual_bytes = (MAX_N * sizeof(double) + 63) & ~63u,
                      .self = p, .eval = eval, .eval_keep = eval_keep, .pullback = pullback,

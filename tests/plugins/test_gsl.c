@@ -94,6 +94,29 @@ static void orders_are_as_declared(void) {
   CU_ASSERT_EQUAL(seen, 5);
 }
 
+/* y(t + theta h) and its slope agree with a step of that size, and with the field. */
+static void values_inside_a_step_are_as_good(void) {
+  for (size_t i = 0; i < cst_entry_count(ctx, CST_KIND_SOLVER); i++) {
+    const cst_solver_type *type = cst_entry_at(ctx, CST_KIND_SOLVER, i)->type;
+    void *state = open_stepper(type, CST_F64);
+    cst_rhs f = field_of(circle, NULL);
+    double t = 0.5, h = 0.25, t1 = 0.75, middle = t + 0.3 * h, start[2] = {sin(sin(0.5)), cos(sin(0.5))};
+    double f0[2], y1[2], y[2] = {start[0], start[1]}, inside[2], slope[2], rate[2];
+    circle(&f, &t, start, f0);
+    cst_step s = {.struct_size = sizeof s, .rhs = &f, .t = &t, .h = &h, .t1 = &t1, .y = start, .f0 = f0,
+                  .y1 = y1, .dense_wanted = true};
+    CU_ASSERT_EQUAL(type->step(state, &s), CST_OK);
+    CU_ASSERT_EQUAL(type->dense(state, &s, 0.3, inside, slope), CST_OK);
+    CU_ASSERT_EQUAL(step(type, state, &f, t, middle, y, NULL), CST_OK);
+    circle(&f, &middle, y, rate);
+    for (int k = 0; k < 2; k++) {
+      CU_ASSERT_DOUBLE_EQUAL(inside[k], y[k], 1e-15);
+      CU_ASSERT_DOUBLE_EQUAL(slope[k], h * rate[k], 1e-15);
+    }
+    type->destroy(cst_host_of(ctx), state);
+  }
+}
+
 static void failures_leave_the_state(void) {
   for (size_t i = 0; i < cst_entry_count(ctx, CST_KIND_SOLVER); i++) {
     const cst_solver_type *type = cst_entry_at(ctx, CST_KIND_SOLVER, i)->type;
@@ -119,6 +142,7 @@ static void single_precision_is_refused(void) {
 
 static CU_TestInfo tests[] = {
     {"orders are as declared", orders_are_as_declared},
+    {"values inside a step are as good", values_inside_a_step_are_as_good},
     {"failures leave the state", failures_leave_the_state},
     {"single precision is refused", single_precision_is_refused},
     CU_TEST_INFO_NULL,

@@ -371,5 +371,5 @@ int cst_suite_ode(void) {
                                 {"controllers", test_controllers},
                                 CU_TEST_INFO_NULL};
   CU_SuiteInfo suites[] = {{"ode", open, close, NULL, NULL, tests}, CU_SUITE_INFO_NULL};
-  return CU_register_suites(suites);
+  return CU_register_suites(suites) != CUE_SUCCESS;
 }

@@ -259,5 +259,5 @@ int cst_suite_rk(void) {
                                 {"quadrature parts", test_quadrature},
                                 CU_TEST_INFO_NULL};
   CU_SuiteInfo suites[] = {{"rk", open, close, NULL, NULL, tests}, CU_SUITE_INFO_NULL};
-  return CU_register_suites(suites);
+  return CU_register_suites(suites) != CUE_SUCCESS;
 }

@@ -37,7 +37,7 @@ static inline const cst_type *cst_type_of(const cst_graph *g, cst_value v) {
 
 /* A scalar constant of the graph's float type. */
 static inline cst_value cst_scalar(cst_graph *g, double x) {
-  cst_attrs at = {.n_reals = 1, .n_ints = 1, .i = {g->real}, .x = {x}};
+  cst_attrs at = {.n_ints = 1, .n_reals = 1, .i = {g->real}, .x = {x}};
   return g->host->node(g, "scalar", NULL, 0, &at);
 }
 

@@ -216,6 +216,7 @@ typedef struct cst_controller_type {
 typedef struct cst_solve_stats {
   uint64_t evaluations, accepted, rejected;
   double last_h; /* signed; what the next step would have been */
+  double t;      /* where the last solve ended or stopped */
 } cst_solve_stats;
 
 /* The steps that were taken: replaying them instead of a controller gives the same method. Zeroed

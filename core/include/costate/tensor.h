@@ -21,7 +21,9 @@ cst_status cst_tensor_new(cst_context *ctx, cst_dtype dtype, int rank, const int
 /* `offset` elements into base; the view must lie inside it. */
 cst_status cst_tensor_view(cst_tensor *base, size_t offset, int rank, const int64_t *dim,
                            cst_tensor **out);
-static inline cst_tensor *cst_tensor_retain(cst_tensor *t) { return cst_object_retain(t); }
+static inline cst_tensor *cst_tensor_retain(cst_tensor *t) {
+  return (cst_tensor *)cst_object_retain(t);
+}
 static inline void cst_tensor_release(cst_tensor *t) { cst_object_release(t); }
 
 /* Element access for convenience, converting; index in elements from the start. */

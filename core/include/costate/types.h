@@ -59,7 +59,7 @@ static inline void *cst_object_retain(void *o) {
   return o;
 }
 static inline void cst_object_release(void *o) {
-  cst_object *x = o;
+  cst_object *x = (cst_object *)o;
   if (x && --x->refs == 0) x->destroy(x);
 }
 

@@ -1,0 +1,112 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+local cs = require "costate"
+
+local decay = function(_, y) return -y end
+
+describe("ode", function()
+  it("solves for one state, a batch, named parts", function()
+    local flow = cs.ode { field = decay, rtol = 1e-10, atol = 1e-12 }
+    near(flow(cs.tensor { 1, 2 }, { 0, 1 })[2], { math.exp(-1), 2 * math.exp(-1) }, 1e-9)
+    near(flow({ 1, 2 }, cs.linspace(0, 1, 3))[3], { math.exp(-1), 2 * math.exp(-1) }, 1e-9)
+    local v = flow(cs.rows(cs.tensor { { 1, 2 }, { 3, 4 } }), { 0, 1 })
+    assert(v.shape[1] == 2 and v.shape[2] == 2 and v.shape[3] == 2)
+    near(v[2][2], { 3 * math.exp(-1), 4 * math.exp(-1) }, 1e-9)
+    local parts = cs.ode { rtol = 1e-10, parts = { cost = "quadrature" }, field = function(_, s)
+      return { z = -s.z, cost = (s.z ^ 2):sum(2) }
+    end }
+    local w = parts({ z = cs.rows(cs.tensor { { 1, 0 }, { 0, 2 } }), cost = 0 }, { 0, 1 })
+    local q = (1 - math.exp(-2)) / 2
+    near(w.cost:column(2), { q, 4 * q }, 1e-8)
+  end)
+
+  it("knows time, columns, constants", function()
+    local flow = cs.ode { rtol = 1e-10, field = function(t, u)
+      local a = u:columns()
+      return cs.stack { a * 0 + 2 * t, 3 }
+    end }
+    near(flow({ 0, 0 }, { 0, 2 })[2], { 4, 6 }, 1e-9)
+  end)
+
+  it("sees changed upvalues at the next call", function()
+    local k = 1
+    local flow = cs.ode { field = function(_, y) return -k * y end, rtol = 1e-10 }
+    near(flow({ 1 }, { 0, 1 })[2], { math.exp(-1) }, 1e-8)
+    k = 2
+    near(flow({ 1 }, { 0, 1 })[2], { math.exp(-2) }, 1e-8)
+  end)
+
+  it("gives failures as results", function()
+    local flow = cs.ode { field = function(_, y) return y ^ 2 end, max_steps = 1000 }
+    local sol = flow:solve({ 1 }, { 0, 2 })
+    assert(sol.status ~= "ok" and #sol.message > 20, sol.message)
+    raises(function() flow({ 1 }, { 0, 2 }) end, "")
+    local ok = flow:solve({ 1 }, { 0, 0.5 })
+    assert(ok.status == "ok" and ok.stats.evaluations > 5 and ok.stats.accepted > 0)
+    local bad = cs.ode { field = function(_, y) return cs.log(y - 10) end }:solve({ 1 }, { 0, 1 })
+    assert(bad.status ~= "ok" and tostring(bad):find(bad.status, 1, true))
+  end)
+
+  it("checks its options", function()
+    raises(function() cs.ode { field = decay, rtoll = 1 } end, "unknown option 'rtoll' of ode", "did you mean 'rtol'", "ode_spec.lua")
+    raises(function() cs.ode { field = decay, solver = "dopri6" } end, "dopri6", "did you mean")
+    raises(function() cs.ode { field = decay, solver = "rk4" } end, "step")
+    raises(function() cs.ode { solver = "dopri5" } end, "'field' of ode is required")
+    raises(function() cs.ode { field = decay, rtol = "x" } end, "must be a number")
+    raises(function() cs.ode { field = decay, rtol = -1 } end, "rtol")
+    raises(function() cs.ode(decay) end, "table")
+    raises(function() cs.ode { field = decay, gradient = { "discrete", nonsense = 1 } } end, "nonsense")
+    near(cs.ode { field = decay, solver = "rk4", step = 0.01 }({ 1 }, { 0, 1 })[2], { math.exp(-1) }, 1e-8)
+  end)
+
+  it("explains errors in fields", function()
+    raises(function() cs.ode { field = function() error("mine") end }({ 1 }, { 0, 1 }) end, "mine")
+    raises(function() cs.ode { field = function() return "x" end }({ 1 }, { 0, 1 }) end, "returned a string")
+    raises(function() cs.ode { field = function() return cs.ones(3) end }({ 1, 2 }, { 0, 1 }) end, "")
+    raises(function() cs.ode { field = function(_, y) return cs.random.normal(y) end }({ 1 }, { 0, 1 }) end, "draw outside")
+    raises(function() cs.ode { field = function(_, y) return y[2] end }({ 1, 2 }, { 0, 1 }) end, "column(2)")
+    local flow = cs.ode { field = decay }
+    raises(function() flow({ 1 }) end, "flow(y0, t)")
+    raises(function() flow("x", { 0, 1 }) end, "initial state")
+    raises(function() flow({ 1 }, 3) end, "times")
+    near(flow({ 1 }, { 0, 0 })[2], { 1 })
+  end)
+
+  it("runs a model as its field, and prints", function()
+    local net = cs.nn.mlp { 2, 4, 2 }
+    local flow = cs.ode { field = function(_, y) return net(y) end }
+    near(flow({ 1, 2 }, { 0, 1 }), flow(cs.tensor { { 1, 2 } }, { 0, 1 })[1], 1e-12)
+    assert(tostring(flow):find("dopri5", 1, true))
+    assert(cs.explain(flow):find("tanh", 1, true) or cs.explain(flow):find("dense", 1, true))
+  end)
+end)
+
+describe("gradients of solves", function()
+  it("agree with the closed form", function()
+    for _, method in ipairs { "discrete", "backsolve" } do
+      local p = cs.parameters { k = 0.7 }
+      local flow = cs.ode { field = function(_, y) return -p.k * y end, rtol = 1e-10, atol = 1e-12, gradient = method }
+      local y0, t = cs.tensor { 2 }, cs.tensor { 0, 1.5 }
+      local final = function(a, s) return flow(a, s)[2]:sum() end
+      local gy, gt = cs.grad(final)(y0, t)
+      local e = math.exp(-0.7 * 1.5)
+      near(gy, { e }, 1e-7)
+      near(gt[2], -0.7 * 2 * e, 1e-6)
+      near(cs.grad(function() return final(y0, t) end)(p), { -1.5 * 2 * e }, 1e-7)
+    end
+  end)
+
+  it("of the second order, against differences", function()
+    local p = cs.parameters { k = 0.7, positive = true }
+    local flow = cs.ode { field = function(_, y) return -p.k * y ^ 2 end, rtol = 1e-10 }
+    local loss = function() return flow({ 1 }, { 0, 1 })[2]:sum() end
+    local hv = cs.hvp(loss)(p, cs.ones(1))
+    local h, flat = 1e-5, p.flat
+    local base = flat[1]
+    flat[1] = base + h
+    local up = cs.grad(loss)(p)[1]
+    flat[1] = base - h
+    local down = cs.grad(loss)(p)[1]
+    flat[1] = base
+    near(hv[1], (up - down) / (2 * h), 1e-5)
+  end)
+end)
