@@ -50,15 +50,15 @@ print(("trajectory_mae %.4f after %d steps in %.1f s"):format(mae, trained.steps
 
 if whole.status == "ok" then
   local truth, learned = data.y, whole.values
-  cs.plot.lines { file = "phase.svg", xlabel = "y_1", ylabel = "y_2", equal = true,
+  cs.plot.lines { file = "phase.svg", xlabel = "y_1", ylabel = "y_2", equal = true, width = 640,
     series = {
-      { x = truth:column(1), y = truth:column(2), name = "truth", colour = "#999999" },
+      { x = truth:column(1), y = truth:column(2), name = "truth", style = "points", colour = "#999999" },
       { x = learned:column(1), y = learned:column(2), name = "learned field", colour = "#D55E00" },
     } }
   cs.plot.lines { file = "time.svg", xlabel = "t", ylabel = "y",
     series = {
-      { x = data.t, y = truth:column(1), name = "y_1, truth", colour = "#999999" },
-      { x = data.t, y = truth:column(2), name = "y_2, truth", colour = "#555555" },
+      { x = data.t, y = truth:column(1), name = "y_1, truth", style = "points", colour = "#bbbbbb" },
+      { x = data.t, y = truth:column(2), name = "y_2, truth", style = "points", colour = "#777777" },
       { x = data.t, y = learned:column(1), name = "y_1, learned", colour = "#D55E00" },
       { x = data.t, y = learned:column(2), name = "y_2, learned", colour = "#0072B2" },
     } }

@@ -4,6 +4,26 @@
  */
 #include "rk.h"
 
+static void list_add(rk_list *l, int at, double c) {
+  if (c == 0) return;
+  l->at[l->n] = at;
+  l->c[l->n++] = c;
+}
+
+/* The tableau without its zeros, and c. */
+static void prepare(rk *r) {
+  for (int i = 0; i < r->stages; i++) {
+    list_add(&r->b, i, r->tab->b[i]);
+    if (r->tab->e) list_add(&r->e, i, r->tab->e[i]);
+    for (int j = 0; j < i; j++) {
+      list_add(&r->row[i], j, rk_a(r, i, j));
+      list_add(&r->column[j], i, rk_a(r, i, j));
+      r->c[i] += rk_a(r, i, j);
+    }
+    if (r->c[i] > 1 - 1e-12 && r->c[i] < 1 + 1e-12) r->c[i] = 1; /* the sum of its row, rounded */
+  }
+}
+
 static cst_status create(const cst_solver_config *c, void **state) {
   const cst_tableau *tab = c->type->method;
   if (tab->stages > RK_STAGES || tab->dense_degree > RK_DEGREE)
@@ -14,10 +34,7 @@ static cst_status create(const cst_solver_config *c, void **state) {
             .size = cst_dtype_size((cst_dtype)c->dtype), .stages = tab->stages,
             .degree = tab->p ? tab->dense_degree : 0, .p = tab->p,
             .fsal = (c->type->traits & CST_FSAL) != 0, .n = c->n, .n_stage = c->n_stage};
-  for (int i = 1; i < r->stages; i++)
-    for (int j = 0; j < i; j++) r->c[i] += rk_a(r, i, j);
-  for (int i = 1; i < r->stages; i++)
-    if (r->c[i] > 1 - 1e-12 && r->c[i] < 1 + 1e-12) r->c[i] = 1; /* the sum of its row, rounded */
+  prepare(r);
   size_t stage = rk_round((c->n_stage + 1) * r->size), tail = rk_round((c->n - c->n_stage) * r->size);
   size_t slopes = (size_t)r->stages * stage + rk_round(c->n * r->size);
   r->y = c->host->alloc(c->host, stage + slopes + (size_t)(RK_SUM_P + r->degree) * tail);

@@ -21,6 +21,12 @@ typedef struct rk_record {
 
 enum { RK_SUM_B, RK_SUM_E, RK_SUM_P }; /* rows of q; the last has dense_degree rows */
 
+/* Coefficients that are not 0, and of which stages. */
+typedef struct rk_list {
+  int n, at[RK_STAGES];
+  double c[RK_STAGES];
+} rk_list;
+
 typedef struct rk {
   const cst_host *host;
   const cst_tableau *tab;
@@ -30,6 +36,7 @@ typedef struct rk {
   int stages, degree;
   bool fsal;
   double c[RK_STAGES];
+  rk_list row[RK_STAGES], column[RK_STAGES], b, e; /* of a: row i has j < i, column j has i > j */
   size_t n, n_stage;  /* capacities */
   unsigned char *y;   /* stage state */
   unsigned char *space; /* of a step without a tape */
@@ -67,6 +74,10 @@ static inline void rk_add(rk_terms *s, double c, const void *k) {
   if (c == 0) return;
   s->c[s->n] = c;
   s->k[s->n++] = k;
+}
+/* Adds scale * c_j k_j over a list. */
+static inline void rk_gather(rk_terms *s, double scale, const rk_list *l, const void *const *k) {
+  for (int j = 0; j < l->n; j++, s->n++) s->c[s->n] = scale * l->c[j], s->k[s->n] = k[l->at[j]];
 }
 
 cst_status rk_step(void *state, cst_step *s);

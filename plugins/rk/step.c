@@ -62,8 +62,9 @@ static cst_status stage(rk *r, cst_step *s, const rk_record *rec, const void **k
   double h = *s->h, t = rk_time(r, i, *s->t, h, *s->t1);
   unsigned char *own = rec->k + (size_t)(i - 1) * rk_round(f->n_stage * r->size);
   void *slope = last ? s->f1 : own, *y = last ? s->y1 : r->y;
-  rk_terms sum = {.n = 0};
-  for (int j = 0; j < i; j++) rk_add(&sum, h * rk_a(r, i, j), k[j]);
+  rk_terms sum;
+  sum.n = 0;
+  rk_gather(&sum, h, &r->row[i], k);
   r->host->combine(r->dtype, f->n_stage, s->y, sum.n, sum.c, sum.k, y);
   if (s->tape) {
     void *residual = rec->residual + (size_t)(i - 1) * f->residual_bytes;
@@ -78,9 +79,10 @@ static cst_status stage(rk *r, cst_step *s, const rk_record *rec, const void **k
 
 static void finish(const rk *r, const cst_step *s, const rk_record *rec, const void *const *k) {
   const cst_rhs *f = s->rhs;
-  rk_terms sum = {.n = 0};
   if (!r->fsal) {
-    for (int i = 0; i < r->stages; i++) rk_add(&sum, *s->h * r->tab->b[i], k[i]);
+    rk_terms sum;
+    sum.n = 0;
+    rk_gather(&sum, *s->h, &r->b, k);
     r->host->combine(r->dtype, f->n_stage, s->y, sum.n, sum.c, sum.k, s->y1);
   }
   if (f->n == f->n_stage) return;
@@ -99,6 +101,8 @@ static double span_sum(const rk *r, const cst_step *s, cst_span span, const rk_t
     k[0] = (const char *)q + (span.first - s->rhs->n_stage) * r->size;
     return r->host->error_sum(r->dtype, span.n, 1, s->h, k, y0, y1, s->rtol, s->atol);
   }
+  if (at == 0)
+    return r->host->error_sum(r->dtype, span.n, e->n, e->c, e->k, y0, y1, s->rtol, s->atol);
   for (size_t i = 0; i < e->n; i++) k[i] = (const char *)e->k[i] + at;
   return r->host->error_sum(r->dtype, span.n, e->n, e->c, k, y0, y1, s->rtol, s->atol);
 }
@@ -106,8 +110,9 @@ static double span_sum(const rk *r, const cst_step *s, cst_span span, const rk_t
 static void estimate(const rk *r, const cst_step *s, const rk_record *rec, const void *const *k) {
   const cst_rhs *f = s->rhs;
   const void *q = rk_sum(r, f, rec, RK_SUM_E);
-  rk_terms e = {.n = 0};
-  for (int i = 0; i < r->stages; i++) rk_add(&e, *s->h * r->tab->e[i], k[i]);
+  rk_terms e;
+  e.n = 0;
+  rk_gather(&e, *s->h, &r->e, k);
   if (s->error_sum) {
     *s->error_sum = 0;
     for (size_t i = 0; i < s->n_controlled; i++)
@@ -139,7 +144,8 @@ static void dense_sum(const rk *r, const cst_step *s, const rk_record *rec, cons
                       const void *y0, void *out) {
   const cst_rhs *f = s->rhs;
   const void *k[RK_STAGES];
-  rk_terms sum = {.n = 0}, tail = {.n = 0};
+  rk_terms sum, tail;
+  sum.n = tail.n = 0;
   rk_slopes(r, f, rec, s->f0, s->f1, k);
   for (int i = 0; i < r->stages; i++) {
     double w = 0;

@@ -39,16 +39,20 @@ static void add(const rk *r, size_t n, const void *y, void *x) {
   r->host->combine(r->dtype, n, x, 1, (const double[]){1}, &y, x);
 }
 
-/* K_i into k_bar; false: it is zero. `live` has the stages whose w is there. */
+/* K_i into k_bar; false: it is zero. `live` has the stages whose w is there: not that of an FSAL
+ * stage, which is in y_bar. */
 static bool slope_bar(const rk *r, const cst_step_vjp *v, int i, const bool *live) {
   const cst_rhs *f = v->rhs;
-  rk_terms sum = {.n = 0}, tail = {.n = 0};
+  const rk_list *column = &r->column[i];
+  rk_terms sum, tail;
+  sum.n = tail.n = 0;
   rk_add(&sum, v->h * r->tab->b[i], r->y_bar);
   if (r->pending)
     for (int j = 0; j < r->degree; j++) rk_add(&sum, r->p[i * r->degree + j], m_of(r, f, j));
-  for (size_t k = 0; k < sum.n; k++) rk_add(&tail, sum.c[k], rk_tail(r, f, sum.k[k]));
-  for (int l = i + 1; l < r->stages - r->fsal; l++)
-    if (live[l]) rk_add(&sum, v->h * rk_a(r, l, i), w_of(r, f, l));
+  for (size_t k = 0; f->n > f->n_stage && k < sum.n; k++)
+    rk_add(&tail, sum.c[k], rk_tail(r, f, sum.k[k]));
+  for (int l = 0; l < column->n; l++)
+    if (live[column->at[l]]) rk_add(&sum, v->h * column->c[l], w_of(r, f, column->at[l]));
   if (sum.n == 0) return false;
   r->host->combine(r->dtype, f->n_stage, NULL, sum.n, sum.c, sum.k, r->k_bar);
   if (f->n > f->n_stage)
@@ -85,9 +89,10 @@ static cst_status pull_inner(const rk *r, cst_step_vjp *v, int i) {
 
 static void add_to_y_bar(const rk *r, const cst_step_vjp *v, const bool *live) {
   const cst_rhs *f = v->rhs;
-  rk_terms sum = {.n = 0};
+  rk_terms sum;
+  sum.n = 0;
   rk_add(&sum, 1, r->y_bar);
-  for (int i = 1; i < r->stages - r->fsal; i++)
+  for (int i = 1; i < r->stages; i++)
     if (live[i]) rk_add(&sum, 1, w_of(r, f, i));
   r->host->combine(r->dtype, f->n_stage, v->y_bar, sum.n, sum.c, sum.k, v->y_bar);
   if (f->n > f->n_stage)
@@ -106,11 +111,12 @@ cst_status rk_vjp(void *state, cst_step_vjp *v) {
   rk_slopes(r, f, rec, v->f0, v->f1, k);
   memcpy(r->y_bar, v->y1_bar, f->n * r->size);
   for (int i = r->stages - 1; i >= 0; i--) {
-    live[i] = slope_bar(r, v, i, live);
-    if (live[i] && v->h_bar) along += r->host->dot(r->dtype, f->n_stage, k[i], r->k_bar);
-    if (r->fsal && i == r->stages - 1) CST_TRY(pull_last(r, v, live[i]));
-    else if (i == 0 && live[0]) add(r, f->n, r->k_bar, v->f0_bar);
-    else if (live[i]) CST_TRY(pull_inner(r, v, i));
+    bool any = slope_bar(r, v, i, live), last = r->fsal && i == r->stages - 1;
+    if (any && v->h_bar) along += r->host->dot(r->dtype, f->n_stage, k[i], r->k_bar);
+    if (last) CST_TRY(pull_last(r, v, any));
+    else if (i == 0 && any) add(r, f->n, r->k_bar, v->f0_bar);
+    else if (any) CST_TRY(pull_inner(r, v, i));
+    live[i] = any && !last;
   }
   add_to_y_bar(r, v, live);
   if (v->h_bar) *v->h_bar += along / v->h;

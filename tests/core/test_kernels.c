@@ -18,10 +18,8 @@ int cst_suite_kernels(void);
 #define MAX 20000     /* elements in an array */
 #define POINTS 20000  /* arguments of a function */
 
-typedef union array {
-  float f[MAX];
-  double d[MAX];
-  unsigned char byte[MAX * 8];
+typedef struct array {
+  _Alignas(64) unsigned char byte[MAX * 8];
 } array;
 
 static const char *const map_name[] = {
@@ -36,12 +34,14 @@ static const int map_inputs[] = {
 };
 
 static size_t size_of(int f64) { return f64 ? 8 : 4; }
-static double get(int f64, const array *a, size_t i) { return f64 ? a->d[i] : (double)a->f[i]; }
-static void set(int f64, array *a, size_t i, double x) {
-  if (f64) a->d[i] = x;
-  else a->f[i] = (float)x;
+static double get(int f64, const void *a, size_t i) {
+  return f64 ? ((const double *)a)[i] : (double)((const float *)a)[i];
 }
-static void *at(int f64, array *a, size_t i) { return a->byte + i * size_of(f64); }
+static void set(int f64, void *a, size_t i, double x) {
+  if (f64) ((double *)a)[i] = x;
+  else ((float *)a)[i] = (float)x;
+}
+static void *at(int f64, void *a, size_t i) { return (unsigned char *)a + i * size_of(f64); }
 
 static uint64_t state = 0x9e3779b97f4a7c15;
 static uint64_t draw(void) {
@@ -50,7 +50,7 @@ static uint64_t draw(void) {
   return state ^= state << 17;
 }
 static double uniform(double a, double b) { return a + (b - a) * (double)(draw() >> 11) * 0x1p-53; }
-static void fill(int f64, array *a, size_t n) {
+static void fill(int f64, void *a, size_t n) {
   for (size_t i = 0; i < n; i++) set(f64, a, i, uniform(-1, 1));
 }
 
@@ -275,8 +275,8 @@ static void check_product(const cst_kernels *t, int f64, size_t m, size_t k, siz
 
 /* May be larger than an array. */
 static void check_outer(const cst_kernels *t, int f64, size_t m, size_t k, size_t n, bool add) {
-  array *a = malloc(8 * m * k + 8), *b = malloc(8 * m * n + 8);
-  array *c = malloc(8 * k * n + 64), *c0 = malloc(8 * k * n + 64);
+  void *a = malloc(8 * m * k + 8), *b = malloc(8 * m * n + 8);
+  void *c = malloc(8 * k * n + 64), *c0 = malloc(8 * k * n + 64);
   fill(f64, a, m * k);
   fill(f64, b, m * n);
   fill(f64, c, k * n + 8);
