@@ -51,7 +51,8 @@ static const cst_tableau rk4 = {
   .dense_degree = 3, .dense_order = 3,
 };
 
-/* P. Bogacki, L. F. Shampine, A 3(2) pair of Runge-Kutta formulas, 1989. The dense output is the cubic Hermite polynomial. */
+/* P. Bogacki, L. F. Shampine, A 3(2) pair of Runge-Kutta formulas, 1989. The dense output
+ * is the cubic Hermite polynomial. */
 static const cst_tableau bosh3 = {
   .struct_size = sizeof bosh3, .name = "bosh3", .help = "Bogacki-Shampine 3(2)",
   .order = 3, .stages = 4,
