@@ -16,6 +16,8 @@ static void function_destroy(cst_object *o) {
   cst_graph_release(g);
 }
 
+static bool function_same(const cst_object *a, const cst_object *b);
+
 /* Every input that the outputs depend on must be in the list. */
 static cst_status check_inputs(const cst_function *f, bool *need) {
   const cst_graph_impl *m = impl(f->graph);
@@ -45,7 +47,7 @@ cst_status cst_function_new(cst_graph *g, const cst_value *inputs, size_t n_in,
     cst_free(ctx, f), cst_free(ctx, values), cst_free(ctx, need);
     return cst_fail(ctx, CST_ENOMEM, "out of memory for a function");
   }
-  *f = (cst_function){.object = {1, function_destroy}, .graph = cst_graph_retain(g), .inputs = values,
+  *f = (cst_function){.object = {1, function_destroy, function_same}, .graph = cst_graph_retain(g), .inputs = values,
                       .outputs = values + n_in, .n_in = (uint32_t)n_in, .n_out = (uint32_t)n_out};
   if (n_in) memcpy(f->inputs, inputs, n_in * sizeof *inputs);
   if (n_out) memcpy(f->outputs, outputs, n_out * sizeof *outputs);
@@ -126,14 +128,13 @@ static bool same_node(const cst_node *p, const cst_node *q) {
          memcmp(a->x, b->x, a->n_reals * sizeof *a->x) == 0;
 }
 
-/* Objects are equal when identical, or functions that are equal node for node. */
 static bool same_object(const cst_object *a, const cst_object *b) {
+  return a == b || (a && b && a->destroy == b->destroy && a->same && a->same(a, b));
+}
+
+static bool function_same(const cst_object *a, const cst_object *b) {
   cst_value x, y;
-  if (a == b) return true;
-  if (!a || !b || a->destroy != b->destroy) return false;
-  if (a->destroy == function_destroy)
-    return cst_function_equal((const cst_function *)a, (const cst_function *)b, &x, &y);
-  return cst_object_same(a, b);
+  return cst_function_equal((const cst_function *)a, (const cst_function *)b, &x, &y);
 }
 
 bool cst_function_equal(const cst_function *a, const cst_function *b, cst_value *in_a,

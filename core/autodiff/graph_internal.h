@@ -81,7 +81,6 @@ cst_status cst_register_reductions(const cst_host *h);
 cst_status cst_register_shapes(const cst_host *h);
 cst_status cst_register_indexing(const cst_host *h);
 cst_status cst_register_scan(const cst_host *h);
-cst_status cst_register_solve(const cst_host *h);
 
 /* A zero of the type of v; and g if it exists, else such a zero. */
 static inline cst_value value_or_zero(cst_graph *g, cst_value x, cst_value like) {
@@ -91,8 +90,6 @@ static inline cst_value value_or_zero(cst_graph *g, cst_value x, cst_value like)
 static inline cst_value add_values(cst_graph *g, cst_value a, cst_value b) {
   return a && b ? cst_add(g, a, b) : a ? a : b;
 }
-/* solve plans and the like compare by what they hold */
-bool cst_object_same(const cst_object *a, const cst_object *b);
 
 /* function.c: builds in g what `outs` of `src` need, starting from the values that `map` gives (by value
  * of src; it is completed on the way). */

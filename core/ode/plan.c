@@ -23,7 +23,7 @@ static void plan_destroy(cst_object *o) {
   cst_free(ctx, p);
 }
 
-bool cst_object_is_plan(const cst_object *o) { return o && o->destroy == plan_destroy; }
+static bool plan_same(const cst_object *a, const cst_object *b);
 
 /* ---- options ---------------------------------------------------------------------------------------------- */
 
@@ -96,7 +96,7 @@ static cst_status new_plan(cst_context *ctx, cst_function *f, uint32_t n_parts, 
                            const char *const *names, const cst_solve_options *o, cst_solve_plan **out) {
   cst_solve_plan *p = *out = cst_alloc(ctx, sizeof *p);
   if (!p) return CST_ENOMEM;
-  p->object = (cst_object){1, plan_destroy};
+  p->object = (cst_object){1, plan_destroy, plan_same};
   p->ctx = ctx, p->n_parts = n_parts, p->o = *o;
   CST_TRY(cst_field_new(ctx, f, n_parts, &p->field));
   return copy_parts(p, flags, names);
@@ -194,8 +194,7 @@ static bool same_options(const cst_options *a, const cst_options *b) {
   return true;
 }
 
-bool cst_object_same(const cst_object *a, const cst_object *b) {
-  if (!cst_object_is_plan(a) || !cst_object_is_plan(b)) return false;
+static bool plan_same(const cst_object *a, const cst_object *b) {
   const cst_solve_plan *p = (const cst_solve_plan *)a, *q = (const cst_solve_plan *)b;
   cst_value x, y;
   return p->solver == q->solver && p->controller == q->controller && p->gradient == q->gradient &&

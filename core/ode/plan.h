@@ -8,6 +8,8 @@
 #include "ode/field.h"
 #include "ode/integrate.h"
 
+enum { MOST_VALUES = 96 }; /* inputs of a solve node */
+
 struct cst_solve_plan {
   cst_object object;
   cst_context *ctx;
@@ -21,6 +23,10 @@ struct cst_solve_plan {
   cst_options *solver_options, *controller_options, *gradient_options;
   cst_solve_options o; /* scalars; the names and option pointers are not used */
 };
+
+static inline const cst_solve_plan *cst_solve_plan_of(const cst_attrs *a) {
+  return (const cst_solve_plan *)a->object;
+}
 
 /* The programs that the plan's gradient needs, as a mask for cst_field_rhs_new. */
 uint32_t cst_solve_plan_programs(const cst_solve_plan *p, bool recorded);
@@ -46,7 +52,13 @@ typedef struct cst_solve_state {
   cst_solve_report report; /* of the last run */
 } cst_solve_state;
 
+/* Part p (in the field's order) of the state vector. */
+const cst_part *cst_solve_part(const cst_solve_state *s, uint32_t p);
+cst_integrator_config cst_solve_config(const cst_solve_plan *p, const cst_rhs *f);
 /* Copies value i between the stacked parts [B, T, n] and a state vector. */
 void cst_solve_gather(const cst_solve_state *s, void *const *parts, size_t i, void *y);
 void cst_solve_scatter(const cst_solve_state *s, void *const *parts, size_t i, const void *y);
-bool cst_object_is_plan(const cst_object *o);
+
+/* Registers the ops solve and solve_back. */
+cst_status cst_register_solve(const cst_host *h);
+cst_status cst_register_solve_back(const cst_host *h);

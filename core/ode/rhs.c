@@ -7,34 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "ode/field.h"
-
-enum { GROUPS = 8, MOST_PARTS = 32 };
-
-typedef struct worker {
-  cst_workspace *workspace[FIELD_PROGRAMS];
-  const void **in;
-  void **out;
-} worker;
-
-struct cst_field_rhs {
-  cst_rhs base;
-  cst_field *field;
-  cst_part *part;
-  size_t *part_offset, *part_n; /* by part in the field's order */
-  const char **name;
-  uint32_t programs;
-  unsigned n_workers;
-  worker *worker;
-  const void **capture;
-  void **bar;
-  size_t *residual_offset;
-  size_t n_chunks, n_groups;
-  size_t bar_scalars;     /* of shared captures with a cotangent, one group */
-  unsigned char *partial; /* GROUPS x bar_scalars elements, then GROUPS t_bars */
-  size_t *partial_offset; /* by capture, elements; SIZE_MAX: none */
-  const cst_run *outer;
-};
+#include "ode/rhs_internal.h"
 
 /* One call of a rhs function, as the tasks see it. */
 typedef struct job {
@@ -48,8 +21,6 @@ typedef struct job {
   cst_status status[GROUPS];
 } job;
 
-static size_t element(const cst_field_rhs *r) { return cst_dtype_size(r->base.dtype); }
-
 static void *at_row(const void *p, const cst_operand *o, size_t row) {
   if (!p || o->type.space != CST_ROW) return (void *)(uintptr_t)p;
   return (char *)(uintptr_t)p + row * o->inner * cst_dtype_size(o->type.dtype);
@@ -57,7 +28,7 @@ static void *at_row(const void *p, const cst_operand *o, size_t row) {
 
 static void *part_at(const cst_field_rhs *r, const void *vector, uint32_t p, size_t row) {
   if (!vector) return NULL;
-  return (char *)(uintptr_t)vector + (r->part_offset[p] + row * r->part_n[p]) * element(r);
+  return (char *)(uintptr_t)vector + (r->part_offset[p] + row * r->part_n[p]) * rhs_element(r);
 }
 
 static size_t put_parts(const cst_field_rhs *r, const void *vector, size_t row, const void **list) {
@@ -89,14 +60,14 @@ static void put_bars(const job *j, size_t group, size_t row, void **list) {
   for (uint32_t p = 0; p < f->n_parts; p++)
     if (f->has_y_bar[p]) list[n++] = part_at(r, j->y_bar, p, row);
   bool split = r->n_groups > 1;
-  double *t_partial = (double *)(void *)(r->partial + GROUPS * r->bar_scalars * element(r));
+  double *t_partial = (double *)(void *)(r->partial + GROUPS * r->bar_scalars * rhs_element(r));
   if (f->has_t_bar) list[n++] = !j->t_bar ? NULL : split ? &t_partial[group] : j->t_bar;
   for (uint32_t c = 0; c < f->n_captures; c++) {
     if (!f->has_capture_bar[c]) continue;
     cst_operand o = cst_operand_of(cst_field_capture(f, c));
     void *to = j->want_bars ? r->bar[c] : NULL;
     if (to && o.type.space == CST_ROW) to = at_row(to, &o, row);
-    else if (to && split) to = r->partial + (group * r->bar_scalars + r->partial_offset[c]) * element(r);
+    else if (to && split) to = r->partial + (group * r->bar_scalars + r->partial_offset[c]) * rhs_element(r);
     list[n++] = to;
   }
 }
@@ -139,7 +110,7 @@ static void add(const cst_field_rhs *r, size_t n, const void *x, void *y) {
 /* Partial sums of groups: ((0+1)+(2+3))+((4+5)+(6+7)), then into place. */
 static void fold(const job *j) {
   const cst_field_rhs *r = j->r;
-  size_t n = r->bar_scalars, size = element(r);
+  size_t n = r->bar_scalars, size = rhs_element(r);
   double *t = (double *)(void *)(r->partial + GROUPS * n * size);
   for (size_t step = 1; step < r->n_groups; step *= 2)
     for (size_t g = 0; g + step < r->n_groups; g += 2 * step) {
@@ -159,7 +130,7 @@ static cst_status run_job(job *j) {
     return j->status[0];
   }
   bool bars = j->which >= FIELD_PULL;
-  if (bars) memset(r->partial, 0, GROUPS * (r->bar_scalars * element(r) + sizeof(double)));
+  if (bars) memset(r->partial, 0, GROUPS * (r->bar_scalars * rhs_element(r) + sizeof(double)));
   cst_parallel(r->field->ctx, r->n_groups, run_group, j);
   for (size_t g = 0; g < r->n_groups; g++) CST_TRY(j->status[g]);
   if (bars) fold(j);
@@ -195,7 +166,7 @@ static cst_status rhs_vector_jacobian(cst_rhs *f, const double *t, const void *y
   const cst_field *field = r->field;
   job j = {.r = r, .which = FIELD_JOINT, .t = t, .y = y, .lambda = lambda, .dy = dy, .y_bar = y_bar,
            .t_bar = t_bar, .want_bars = capture_bar != NULL};
-  size_t at = 0, size = element(r);
+  size_t at = 0, size = rhs_element(r);
   if (capture_bar) memset(capture_bar, 0, f->n_captures * size);
   if (t_bar) *t_bar = 0;
   for (uint32_t c = 0; c < field->n_captures; c++) {
@@ -203,8 +174,9 @@ static cst_status rhs_vector_jacobian(cst_rhs *f, const double *t, const void *y
     r->bar[c] = capture_bar && type->dtype == f->dtype ? (char *)capture_bar + at * size : NULL;
     if (type->dtype == f->dtype) at += cst_field_rhs_capture_count(r, c);
   }
-  for (uint32_t p = 0; y_bar && p < field->n_parts; p++)
-    if (!field->has_y_bar[p]) memset(part_at(r, y_bar, p, 0), 0, f->rows * r->part[p].n * size);
+  for (uint32_t p = 0; y_bar && p < field->n_parts; p++) /* y_bar ends with the parts the field reads */
+    if (!field->has_y_bar[p] && r->part_offset[p] < f->n_stage)
+      memset(part_at(r, y_bar, p, 0), 0, f->rows * r->part_n[p] * size);
   f->evaluations++, f->pullbacks++;
   return run_job(&j);
 }
@@ -223,127 +195,12 @@ static const char *rhs_name_of(cst_rhs *f, size_t component, char *text, size_t 
   return text;
 }
 
-/* ---- making ------------------------------------------------------------------------------------------------ */
-
-static bool quadrature(const uint32_t *flags, uint32_t p) { return flags && (flags[p] & CST_PART_QUADRATURE); }
-
-/* State parts stand in the field's order, quadrature parts after the others. */
-static void lay_out_parts(cst_field_rhs *r, const uint32_t *flags, const char *const *names) {
-  const cst_field *f = r->field;
-  size_t at = 0, k = 0, rows = r->base.rows;
-  for (int pass = 0; pass < 2; pass++) {
-    for (uint32_t p = 0; p < f->n_parts; p++) {
-      if (quadrature(flags, p) != (pass == 1)) continue;
-      size_t n = rows ? cst_type_count(cst_field_part(f, p)) / rows : 0;
-      r->part_offset[p] = at, r->part_n[p] = n;
-      r->part[k++] = (cst_part){.name = names ? names[p] : NULL, .flags = flags ? flags[p] : 0, .n = n, .offset = at};
-      at += n * rows;
-    }
-    if (pass == 0) r->base.n_stage = at;
-  }
-  r->base.n = at;
-  r->base.parts = r->part;
-  r->base.n_parts = f->n_parts;
-}
-
-static void lay_out_residuals(cst_field_rhs *r) {
-  size_t at = 0;
-  for (uint32_t i = 0; i < r->field->n_residuals; i++) {
-    const cst_operand *o = &r->field->residual[i];
-    r->residual_offset[i] = at;
-    size_t n = o->type.space == CST_ROW ? r->base.rows * o->inner : o->inner;
-    at += (n * cst_dtype_size(o->type.dtype) + 63) & ~(size_t)63;
-  }
-  r->base.residual_bytes = at ? at : 64;
-}
-
-static cst_status lay_out_bars(cst_field_rhs *r) {
-  const cst_field *f = r->field;
-  size_t at = 0;
-  for (uint32_t c = 0; c < f->n_captures; c++) {
-    const cst_type *t = cst_field_capture(f, c);
-    bool shared = f->has_capture_bar && f->has_capture_bar[c] && t->space != CST_ROW;
-    r->partial_offset[c] = shared ? at : SIZE_MAX;
-    if (shared) at += (cst_type_count(t) + 15) & ~(size_t)15;
-    if (t->dtype == r->base.dtype) r->base.n_captures += cst_type_count(t);
-  }
-  r->bar_scalars = at;
-  if (r->n_groups > 1) r->partial = cst_alloc(f->ctx, GROUPS * (at * element(r) + sizeof(double)));
-  return r->n_groups == 1 || r->partial ? CST_OK : CST_ENOMEM;
-}
-
-static cst_status make_workers(cst_field_rhs *r) {
-  const cst_field *f = r->field;
-  size_t n_in = 2 + f->n_parts * 2 + f->n_captures + f->n_residuals;
-  size_t n_out = 2 + f->n_parts * 2 + f->n_captures + f->n_residuals;
-  r->n_workers = r->n_groups > 1 ? cst_threads(f->ctx) : 1;
-  r->worker = cst_alloc(f->ctx, r->n_workers * sizeof *r->worker);
-  if (!r->worker) return CST_ENOMEM;
-  for (unsigned i = 0; i < r->n_workers; i++) {
-    worker *w = &r->worker[i];
-    w->in = cst_alloc(f->ctx, (n_in + n_out) * sizeof *w->in);
-    if (!w->in) return CST_ENOMEM;
-    w->out = (void **)(w->in + n_in);
-    for (int k = 0; k < FIELD_PROGRAMS; k++)
-      if (r->programs >> k & 1) CST_TRY(cst_workspace_new(f->program[k], &w->workspace[k]));
-  }
-  return CST_OK;
-}
-
-static cst_status make(cst_field_rhs *r, const uint32_t *flags, const char *const *names) {
-  cst_field *f = r->field;
-  r->part = cst_alloc(f->ctx, (f->n_parts + 1) * (sizeof *r->part + 2 * sizeof *r->part_offset));
-  r->capture = cst_alloc(f->ctx, (f->n_captures + 1) * (2 * sizeof *r->capture + sizeof *r->partial_offset));
-  if (!r->part || !r->capture) return CST_ENOMEM;
-  r->part_offset = (size_t *)(void *)(r->part + f->n_parts + 1);
-  r->part_n = r->part_offset + f->n_parts + 1;
-  r->bar = (void **)(r->capture + f->n_captures + 1);
-  r->partial_offset = (size_t *)(void *)(r->bar + f->n_captures + 1);
-  for (int k = 0; k < FIELD_PROGRAMS; k++)
-    if (r->programs >> k & 1) CST_TRY(cst_field_compile(f, (cst_field_program)k));
-  r->residual_offset = cst_alloc(f->ctx, (f->n_residuals + 1) * sizeof *r->residual_offset);
-  if (!r->residual_offset) return CST_ENOMEM;
-  lay_out_parts(r, flags, names);
-  lay_out_residuals(r);
-  r->n_chunks = f->chunk ? (r->base.rows + f->chunk - 1) / f->chunk : 1;
-  r->n_groups = r->n_chunks < GROUPS ? r->n_chunks : GROUPS;
-  if (r->n_chunks == 0) r->n_chunks = r->n_groups = 1;
-  CST_TRY(lay_out_bars(r));
-  return make_workers(r);
-}
-
-cst_status cst_field_rhs_new(cst_field *f, const uint32_t *flags, const char *const *names, uint32_t programs,
-                             cst_field_rhs **out) {
-  *out = NULL;
-  cst_field_rhs *r = cst_alloc(f->ctx, sizeof *r);
-  if (!r) return CST_ENOMEM;
-  r->field = cst_object_retain(f);
-  r->programs = programs;
-  r->base = (cst_rhs){.struct_size = sizeof r->base, .dtype = f->f->graph->real, .rows = f->rows, .self = r,
-                      .name_of = rhs_name_of, .eval = rhs_eval, .lower = SIZE_MAX, .upper = SIZE_MAX};
-  if (programs >> FIELD_KEEP & 1) r->base.eval_keep = rhs_eval_keep;
-  if (programs >> FIELD_PULL & 1) r->base.pullback = rhs_pullback;
-  if (programs >> FIELD_JOINT & 1) r->base.vector_jacobian = rhs_vector_jacobian;
-  cst_status st = make(r, flags, names);
-  if (st == CST_OK) *out = r;
-  else cst_field_rhs_free(r);
-  return st;
-}
-
-void cst_field_rhs_free(cst_field_rhs *r) {
-  if (!r) return;
-  cst_field *f = r->field;
-  for (unsigned i = 0; r->worker && i < r->n_workers; i++) {
-    for (int k = 0; k < FIELD_PROGRAMS; k++) cst_workspace_free(r->worker[i].workspace[k]);
-    cst_free(f->ctx, r->worker[i].in);
-  }
-  cst_free(f->ctx, r->worker);
-  cst_free(f->ctx, r->part);
-  cst_free(f->ctx, r->capture);
-  cst_free(f->ctx, r->residual_offset);
-  cst_free(f->ctx, r->partial);
-  cst_free(f->ctx, r);
-  cst_object_release(f);
+void cst_field_rhs_functions(cst_field_rhs *r) {
+  r->base.name_of = rhs_name_of;
+  r->base.eval = rhs_eval;
+  if (r->programs >> FIELD_KEEP & 1) r->base.eval_keep = rhs_eval_keep;
+  if (r->programs >> FIELD_PULL & 1) r->base.pullback = rhs_pullback;
+  if (r->programs >> FIELD_JOINT & 1) r->base.vector_jacobian = rhs_vector_jacobian;
 }
 
 cst_rhs *cst_field_rhs_base(cst_field_rhs *r) { return &r->base; }
@@ -381,7 +238,7 @@ static bool nonfinite_at(cst_field_rhs *r, double t, const void *y, void *dy, ch
 }
 
 bool cst_field_rhs_find_nonfinite(cst_field_rhs *r, double t, double h, void *y, char *text, size_t size) {
-  void *dy = cst_alloc(r->field->ctx, (r->base.n + 1) * element(r));
+  void *dy = cst_alloc(r->field->ctx, (r->base.n + 1) * rhs_element(r));
   if (!dy) return false;
   bool found = nonfinite_at(r, t, y, dy, text, size);
   for (int tries = 0; !found && tries < 18; tries++, h *= 8) { /* h shrank before the solve gave up */

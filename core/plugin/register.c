@@ -95,6 +95,7 @@ static void describe(cst_solver_type *s, const cst_solver_type *prototype, const
   s->order = t->order;
   s->error_order = t->e ? t->error_order : 0;
   s->dense_order = t->p ? t->dense_order : 3;
+  if (!t->p) s->dense = NULL, s->dense_vjp = NULL; /* the driver interpolates by cubic Hermite */
   s->traits &= ~(uint32_t)(CST_ADAPTIVE | CST_FSAL);
   if (t->e) s->traits |= CST_ADAPTIVE;
   if (cst_tableau_is_fsal(t)) s->traits |= CST_FSAL;

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "autodiff/graph_internal.h"
-#include "ode/integrate.h"
+#include "ode/plan.h"
 #include "plugin/plugin_internal.h"
 
 const char *cst_kind_name(cst_kind k) {
@@ -208,7 +208,8 @@ cst_plugin_info cst_plugin_at(const cst_context *ctx, size_t i) {
 
 static cst_status core_init(const cst_host *h) {
   CST_TRY(cst_register_core_ops(h));
-  return cst_register_core_controllers(h);
+  CST_TRY(cst_register_core_controllers(h));
+  return cst_register_solve(h);
 }
 
 static const cst_plugin core_plugin = {

@@ -88,9 +88,9 @@ static cst_status read_cell(const job *j, size_t record, size_t column, bool opt
   *x = (double)NAN;
   if (optional && j->missing && listed(j->missing, text, strlen(text))) return CST_OK;
   if (parse_number(text, x)) return CST_OK;
-  return j->host->fail(j->host, CST_EIO, "%s:%zu: column '%s': %s%.40s%s is not a number%s", j->path,
-                       j->table.line[record], j->table.field[column], *text ? "'" : "an empty field",
-                       text, *text ? "'" : "",
+  return j->host->fail(j->host, CST_EIO, "%s:%zu: column '%s': %s%.40s%s is not a number%s",
+                       j->path, j->table.line[record], j->table.field[column],
+                       *text ? "'" : "an empty field", text, *text ? "'" : "",
                        optional ? " (options: columns chooses, missing names a marker)" : "");
 }
 
@@ -145,7 +145,8 @@ static cst_status fill(job *j, const cst_options *o) {
   const char *separator = cst_option_string(o, "separator");
   size_t time_column = SIZE_MAX;
   if (strlen(separator) != 1 || strchr("\"#\r\n", *separator))
-    return j->host->fail(j->host, CST_EINVAL, "csv: the separator must be one character, such as ',' or ';'");
+    return j->host->fail(j->host, CST_EINVAL,
+                         "csv: the separator must be one character, such as ',' or ';'");
   CST_TRY(csv_read(j->host, j->path, *separator, &j->table));
   if (*time) CST_TRY(find_column(j, time, strlen(time), &time_column));
   CST_TRY(choose_columns(j, columns, time_column));
@@ -172,11 +173,17 @@ static cst_status csv_build(const cst_host *host, const cst_options *o, uint64_t
 }
 
 const cst_dataset_type dataset_csv = {
-    .struct_size = sizeof dataset_csv, .name = "csv", .build = csv_build,
+    .struct_size = sizeof dataset_csv,
+    .name = "csv",
+    .build = csv_build,
     .help = "columns of a file of comma-separated values: tensors t [N], y [N, columns]",
     .options = CST_OPTIONS(
-        {"path", CST_STRING, .required = true, .help = "the file; its first record names the columns"},
-        {"time", CST_STRING, .string = "", .help = "name of the column that becomes t (none if empty)"},
-        {"columns", CST_STRING, .string = "", .help = "columns of y, such as \"hare,lynx\" (empty: all but time)"},
-        {"missing", CST_STRING, .string = "", .help = "markers of missing values, such as \"NA,999\"; \",\" for empty fields"},
+        {"path", CST_STRING, .required = true,
+         .help = "the file; its first record names the columns"},
+        {"time", CST_STRING, .string = "",
+         .help = "name of the column that becomes t (none if empty)"},
+        {"columns", CST_STRING, .string = "",
+         .help = "columns of y, such as \"hare,lynx\" (empty: all but time)"},
+        {"missing", CST_STRING, .string = "",
+         .help = "markers of missing values, such as \"NA,999\"; \",\" for empty fields"},
         {"separator", CST_STRING, .string = ",", .help = "one character between fields"})};

@@ -60,13 +60,14 @@ static void skip_comments(cursor *c) {
   }
 }
 
-/* The text between quotes, "" becoming ", moved to the front; c->p ends behind the closing quote. */
+/* The text between quotes, "" becoming ", moved to the front; c->p ends behind the closing one. */
 static cst_status take_quoted(cursor *c, char **field, char **field_end) {
   char *out = *field = ++c->p;
   size_t first = c->line;
   for (;; c->p++) {
     if (c->p == c->end)
-      return c->host->fail(c->host, CST_EIO, "%s:%zu: a quote is opened but not closed", c->path, first);
+      return c->host->fail(c->host, CST_EIO, "%s:%zu: a quote is opened but not closed", c->path,
+                           first);
     if (*c->p == '"' && (++c->p == c->end || *c->p != '"')) break;
     c->line += *c->p == '\n';
     *out++ = *c->p;
@@ -97,7 +98,8 @@ static cst_status take_field(cursor *c, char **field, bool *more) {
   *more = c->p < c->end && *c->p == c->separator;
   if (*more) c->p++;
   else if (c->p < c->end && !take_line_end(c))
-    return c->host->fail(c->host, CST_EIO, "%s:%zu: text follows a closing quote", c->path, c->line);
+    return c->host->fail(c->host, CST_EIO, "%s:%zu: text follows a closing quote", c->path,
+                         c->line);
   *field_end = 0;
   return CST_OK;
 }
@@ -113,7 +115,8 @@ static cst_status take_record(cursor *c, csv_table *t) {
   if (t->records == 0) t->columns = n;
   if (n != t->columns)
     return c->host->fail(c->host, CST_EIO, "%s:%zu: %zu field%s, but the header names %zu column%s",
-                         c->path, line, n, n == 1 ? "" : "s", t->columns, t->columns == 1 ? "" : "s");
+                         c->path, line, n, n == 1 ? "" : "s", t->columns,
+                         t->columns == 1 ? "" : "s");
   t->line[t->records++] = line;
   return CST_OK;
 }
@@ -134,7 +137,8 @@ static cst_status reserve(cursor *c, csv_table *t) {
 static cst_status check_text(cursor *c) {
   size_t line = 1;
   for (const char *p = c->p; p < c->end; p++) {
-    if (!*p) return c->host->fail(c->host, CST_EIO, "%s:%zu: not a text file: a zero byte", c->path, line);
+    if (!*p)
+      return c->host->fail(c->host, CST_EIO, "%s:%zu: not a text file: a zero byte", c->path, line);
     line += *p == '\n';
   }
   return CST_OK;
@@ -147,7 +151,8 @@ static cst_status parse(cursor *c, csv_table *t) {
   for (skip_comments(c); c->p < c->end; skip_comments(c)) CST_TRY(take_record(c, t));
   if (t->records == 0) return c->host->fail(c->host, CST_EIO, "%s: the file is empty", c->path);
   if (t->records == 1)
-    return c->host->fail(c->host, CST_EIO, "%s:%zu: no data follow the header", c->path, t->line[0]);
+    return c->host->fail(c->host, CST_EIO, "%s:%zu: no data follow the header", c->path,
+                         t->line[0]);
   return CST_OK;
 }
 

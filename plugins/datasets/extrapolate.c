@@ -12,8 +12,8 @@
 #define MAX_STEPS 100000 /* between two samples */
 
 /* One step of size h by n modified midpoint steps, n even; its error is a series in (h/n)^2. */
-static void midpoint(const trajectory_system *s, const wide *p, wide t, wide h, int n, const wide *y,
-                     wide *out) {
+static void midpoint(const trajectory_system *s, const wide *p, wide t, wide h, int n,
+                     const wide *y, wide *out) {
   wide before[TRAJECTORY_MAX_DIM], now[TRAJECTORY_MAX_DIM], dy[TRAJECTORY_MAX_DIM], step = h / n;
   s->field(p, t, y, dy);
   for (size_t i = 0; i < s->dim; i++) before[i] = y[i], now[i] = y[i] + step * dy[i];
@@ -28,8 +28,8 @@ static void midpoint(const trajectory_system *s, const wide *p, wide t, wide h, 
   for (size_t i = 0; i < s->dim; i++) out[i] = (before[i] + now[i] + step * dy[i]) / 2;
 }
 
-/* Extrapolates rows n = 2, 4, .., 16 to n = infinity; returns the largest relative difference of the
- * last two columns. */
+/* Extrapolates rows n = 2, 4, .., 16 to n = infinity; returns the largest relative difference of
+ * the last two columns. */
 static wide extrapolate(const trajectory_system *s, const wide *p, wide t, wide h, const wide *y,
                         wide *out) {
   wide table[ROWS][TRAJECTORY_MAX_DIM], error = 0;
@@ -50,7 +50,8 @@ static wide extrapolate(const trajectory_system *s, const wide *p, wide t, wide 
   return error;
 }
 
-cst_status trajectory_advance(const trajectory_system *s, const wide *p, wide *t0, wide t, wide *y) {
+cst_status trajectory_advance(const trajectory_system *s, const wide *p, wide *t0, wide t,
+                              wide *y) {
   const wide tolerance = fmaxl(1e-17L, 100 * LDBL_EPSILON);
   wide h = t - *t0, smallest = fabsl(h) * 0x1p-40L;
   for (int step = 0; *t0 != t; step++) {

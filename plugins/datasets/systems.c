@@ -56,13 +56,16 @@ const cst_dataset_type dataset_cubic_spiral = {
     .options = CST_OPTIONS(TRAJECTORY_OPTIONS(1000, 25, "start (default 2, 0)"))};
 
 const cst_dataset_type dataset_lotka_volterra = {
-    .struct_size = sizeof dataset_lotka_volterra, .name = "lotka_volterra",
-    .build = lotka_volterra_build, .help = "prey and predators: tensors t [N], y [N, 2]",
-    .options = CST_OPTIONS(TRAJECTORY_OPTIONS(101, 10, "start (default 1, 1)"),
-                           {"alpha", CST_NUMBER, .number = 1.5, .help = "growth of prey"},
-                           {"beta", CST_NUMBER, .number = 1, .help = "prey lost to a predator"},
-                           {"gamma", CST_NUMBER, .number = 3, .help = "death of predators"},
-                           {"delta", CST_NUMBER, .number = 1, .help = "predators gained from prey"})};
+    .struct_size = sizeof dataset_lotka_volterra,
+    .name = "lotka_volterra",
+    .build = lotka_volterra_build,
+    .help = "prey and predators: tensors t [N], y [N, 2]",
+    .options =
+        CST_OPTIONS(TRAJECTORY_OPTIONS(101, 10, "start (default 1, 1)"),
+                    {"alpha", CST_NUMBER, .number = 1.5, .help = "growth of prey"},
+                    {"beta", CST_NUMBER, .number = 1, .help = "prey lost to a predator"},
+                    {"gamma", CST_NUMBER, .number = 3, .help = "death of predators"},
+                    {"delta", CST_NUMBER, .number = 1, .help = "predators gained from prey"})};
 
 const cst_dataset_type dataset_lorenz = {
     .struct_size = sizeof dataset_lorenz, .name = "lorenz", .build = lorenz_build,

@@ -37,8 +37,8 @@ static void add_noise(const char *name, uint64_t seed, double sd, double *y, siz
   }
 }
 
-static cst_status sample(const cst_host *host, const trajectory_system *s, const wide *p, wide *state,
-                         const double *t, double *y, size_t n) {
+static cst_status sample(const cst_host *host, const trajectory_system *s, const wide *p,
+                         wide *state, const double *t, double *y, size_t n) {
   wide now = (wide)t[0];
   for (size_t i = 0; i < n; i++) {
     cst_status st = trajectory_advance(s, p, &now, (wide)t[i], state);

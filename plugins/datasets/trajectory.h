@@ -21,8 +21,8 @@ typedef struct trajectory_system {
 } trajectory_system;
 
 /* y at t from y at *t0 by extrapolated modified midpoint steps, each to about 1e-17 of its size (or
- * what the type can do). CST_ENONFINITE when values stop being finite, CST_EMAXSTEPS when steps become
- * tiny; *t0 is then where. */
+ * what the type can do). CST_ENONFINITE when values stop being finite, CST_EMAXSTEPS when steps
+ * become tiny; *t0 is then where. */
 cst_status trajectory_advance(const trajectory_system *s, const wide *p, wide *t0, wide t, wide *y);
 
 /* Fills "t" [N] and "y" [N, dim] as the options points, t0, t1, y0, noise say. */

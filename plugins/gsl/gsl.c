@@ -42,8 +42,9 @@ static void stepper_destroy(const cst_host *host, void *state) {
 static cst_status stepper_create(const cst_solver_config *c, void **state) {
   const cst_host *host = c->host;
   if (c->dtype != CST_F64)
-    return host->fail(host, CST_EUNSUPPORTED, "gsl.%s computes in f64 only: set dtype f64, or choose "
-                      "a solver of the plugin rk", c->type->name);
+    return host->fail(host, CST_EUNSUPPORTED,
+                      "gsl.%s computes in f64 only: set dtype f64, or choose a solver of rk",
+                      c->type->name);
   size_t n = c->n ? c->n : 1;
   stepper *s = host->alloc(host, sizeof *s);
   if (!s) return host->fail(host, CST_ENOMEM, "gsl.%s: no memory", c->type->name);
@@ -52,7 +53,8 @@ static cst_status stepper_create(const cst_solver_config *c, void **state) {
   s->step = alloc_quietly(*(const gsl_odeiv2_step_type *const *)c->type->method, n);
   if (!s->step || !s->error) {
     stepper_destroy(host, s);
-    return host->fail(host, CST_ENOMEM, "gsl.%s: no memory for a state of %zu numbers", c->type->name, n);
+    return host->fail(host, CST_ENOMEM, "gsl.%s: no memory for a state of %zu numbers",
+                      c->type->name, n);
   }
   *state = s;
   return CST_OK;
@@ -74,12 +76,13 @@ static bool all_finite(const double *x, size_t n) {
   return true;
 }
 
-/* GSL overwrites y with y1, so it is given a copy. It calls a result of NaN a success: we do not. */
+/* GSL overwrites y with y1, and is given a copy. It calls NaN a success; we do not. */
 static cst_status stepper_step(void *state, cst_step *in) {
   stepper *s = state;
   size_t n = in->rhs->n;
   if (in->rhs->per_row && in->rhs->rows > 1)
-    return s->host->fail(s->host, CST_EUNSUPPORTED, "GSL's steppers take one step size for all rows");
+    return s->host->fail(s->host, CST_EUNSUPPORTED,
+                         "GSL's steppers take one step size for all rows");
   double *error = in->error ? in->error : s->error;
   gsl_odeiv2_system system = {evaluate, NULL, n, s};
   s->in = in, s->status = CST_OK;
@@ -92,7 +95,8 @@ static cst_status stepper_step(void *state, cst_step *in) {
 
 /* GSL has no dense output, and a cubic would spoil order 8: a value inside a step is a shorter step
  * from the same start. */
-static cst_status stepper_dense(void *state, const cst_step *in, double theta, void *y, void *slope) {
+static cst_status stepper_dense(void *state, const cst_step *in, double theta, void *y,
+                                void *slope) {
   double h = theta * *in->h, t1 = *in->t + h;
   cst_step shorter = *in;
   shorter.h = &h, shorter.t1 = &t1, shorter.y1 = y, shorter.error = NULL, shorter.error_sum = NULL;

@@ -5,8 +5,9 @@
 #include "losses.h"
 
 static cst_status init(const cst_host *host) {
-  const cst_loss_type *const all[] = {&loss_mae,           &loss_mse,          &loss_huber,
-                                      &loss_cross_entropy, &loss_gaussian_nll, &loss_gaussian_nll_fixed};
+  const cst_loss_type *const all[] = {&loss_mae,          &loss_mse,
+                                      &loss_huber,        &loss_cross_entropy,
+                                      &loss_gaussian_nll, &loss_gaussian_nll_fixed};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) CST_TRY(host->register_loss(host, all[i]));
   return CST_OK;
 }

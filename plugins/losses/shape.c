@@ -10,8 +10,9 @@ const char *loss_shape(const cst_type *t, char *text, size_t size) {
   size_t at = (size_t)snprintf(text, size, "[");
   for (int i = 0; i < t->rank && at < size; i++) {
     const char *comma = i ? ", " : "";
-    int n = t->space == CST_ROW && i == 0 ? snprintf(text + at, size - at, "B")
-                                          : snprintf(text + at, size - at, "%s%lld", comma, (long long)t->dim[i]);
+    int n = t->space == CST_ROW && i == 0
+                ? snprintf(text + at, size - at, "B")
+                : snprintf(text + at, size - at, "%s%lld", comma, (long long)t->dim[i]);
     at += (size_t)n;
   }
   if (at < size) snprintf(text + at, size - at, "]");

@@ -53,7 +53,8 @@ cst_status nn_check_sizes(const cst_host *host, const char *model, const cst_opt
   return CST_OK;
 }
 
-bool nn_check_input(cst_graph *g, const char *model, const cst_value *in, size_t n_in, int64_t width) {
+bool nn_check_input(cst_graph *g, const char *model, const cst_value *in, size_t n_in,
+                    int64_t width) {
   if (n_in != 1) {
     g->host->graph_fail(g, CST_EINVAL, "%s expects one input, got %zu", model, n_in);
     return false;
@@ -74,7 +75,8 @@ cst_status nn_layer_declare(const cst_host *host, const cst_options *o, cst_mode
   char name[48];
   snprintf(name, sizeof name, "%sweight", prefix);
   CST_TRY(host->parameter(m, name, 2, (const int64_t[]){in, out},
-                          nn_init_find(cst_option_string(o, "init")), cst_option_number(o, "scale")));
+                          nn_init_find(cst_option_string(o, "init")),
+                          cst_option_number(o, "scale")));
   if (!cst_option_boolean(o, "bias")) return CST_OK;
   snprintf(name, sizeof name, "%sbias", prefix);
   return host->parameter(m, name, 1, &out, CST_INIT_ZERO, 0);

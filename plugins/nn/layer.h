@@ -31,7 +31,8 @@ cst_init nn_init_find(const char *name);
 /* Whether `sizes` holds at least two positive whole numbers; says what is wrong if not. */
 cst_status nn_check_sizes(const cst_host *host, const char *model, const cst_option_value *sizes);
 /* Whether there is one input whose rows end with an axis of `width` entries. */
-bool nn_check_input(cst_graph *g, const char *model, const cst_value *in, size_t n_in, int64_t width);
+bool nn_check_input(cst_graph *g, const char *model, const cst_value *in, size_t n_in,
+                    int64_t width);
 
 /* W [in, out] and, with a bias, b [out], named PREFIXweight and PREFIXbias. */
 cst_status nn_layer_declare(const cst_host *host, const cst_options *o, cst_model_spec *m,

@@ -17,7 +17,8 @@ static cst_value linear_build(cst_graph *g, const cst_options *o, const cst_valu
                               const cst_value *in, size_t n_in) {
   const cst_option_value *sizes = cst_option_get(o, "sizes");
   if (!nn_check_input(g, "linear", in, n_in, (int64_t)sizes->list[0])) return CST_NONE;
-  return nn_layer_build(g, o, &params, in[0], nn_activation_find(cst_option_string(o, "activation")));
+  return nn_layer_build(g, o, &params, in[0],
+                        nn_activation_find(cst_option_string(o, "activation")));
 }
 
 const cst_model_type nn_linear = {

@@ -13,7 +13,8 @@ static cst_status mlp_declare(const cst_host *host, const cst_options *o, cst_mo
   for (size_t i = 0; i + 1 < sizes->n_list; i++) {
     char prefix[32];
     snprintf(prefix, sizeof prefix, "%zu.", i);
-    CST_TRY(nn_layer_declare(host, o, m, prefix, (int64_t)sizes->list[i], (int64_t)sizes->list[i + 1]));
+    CST_TRY(
+        nn_layer_declare(host, o, m, prefix, (int64_t)sizes->list[i], (int64_t)sizes->list[i + 1]));
   }
   return CST_OK;
 }

@@ -4,7 +4,7 @@
  *
  *   int cst_suite_NAME(void);     adds its CUnit suites; 0, or not 0 when that failed
  *
- * in a file that tests/meson.build lists; the list arrives here as CST_SUITES, X(base) X(tensor) ...
+ * in test_NAME.c; the list of tests/meson.build arrives here as CST_SUITES, X(base) X(tensor) ...
  * The last line is "N passed, N failed", counting tests; the exit status is 1 when one failed.
  */
 #include <CUnit/CUnit.h>
@@ -29,7 +29,8 @@ static void suite_broken(const CU_pSuite suite) {
   printf("%s: the suite's initialisation failed\n", suite->pName);
 }
 
-static void test_done(const CU_pTest test, const CU_pSuite suite, const CU_pFailureRecord failures) {
+static void test_done(const CU_pTest test, const CU_pSuite suite,
+                      const CU_pFailureRecord failures) {
   for (const CU_FailureRecord *f = failures; f; f = f->pNext)
     printf("%s:%u: %s/%s: %s\n", f->strFileName, f->uiLineNumber, suite->pName, test->pName,
            f->strCondition);

@@ -23,7 +23,8 @@ static int close_datasets(void) {
   return 0;
 }
 
-static cst_status build(const char *name, const cst_given *given, size_t n, uint64_t seed, cst_dataset *d) {
+static cst_status build(const char *name, const cst_given *given, size_t n, uint64_t seed,
+                        cst_dataset *d) {
   *d = (cst_dataset){0};
   const cst_entry *e = cst_find(ctx, CST_KIND_DATASET, name);
   cst_options *o = NULL;
@@ -109,7 +110,8 @@ static void noise_is_normal_and_repeatable(void) {
   CU_ASSERT_DOUBLE_EQUAL(sqrt(square), 0.2, 0.015);
   CU_ASSERT_EQUAL(memcmp(ya->data, tensor(&b, "y")->data, ya->count * 8), 0);
   CU_ASSERT_NOT_EQUAL(memcmp(ya->data, tensor(&c, "y")->data, ya->count * 8), 0);
-  cst_dataset_free(ctx, &clean), cst_dataset_free(ctx, &a), cst_dataset_free(ctx, &b), cst_dataset_free(ctx, &c);
+  cst_dataset_free(ctx, &clean), cst_dataset_free(ctx, &a), cst_dataset_free(ctx, &b),
+      cst_dataset_free(ctx, &c);
 }
 
 static void a_trajectory_that_blows_up_is_an_error(void) {
@@ -170,7 +172,11 @@ static void csv_marks_what_is_missing(void) {
 }
 
 static void csv_refuses(void) {
-  static const struct { const char *text; size_t size; const char *time, *columns, *message; } cases[] = {
+  static const struct {
+    const char *text;
+    size_t size;
+    const char *time, *columns, *message;
+  } cases[] = {
 #define CASE(s, time, columns, message) {s, sizeof s - 1, time, columns, message}
       CASE("", NULL, NULL, ": the file is empty"),
       CASE("# nothing\n", NULL, NULL, ": the file is empty"),
@@ -193,7 +199,8 @@ static void csv_refuses(void) {
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     cst_dataset d;
-    CU_ASSERT_NOT_EQUAL(csv(cases[i].text, cases[i].size, cases[i].time, cases[i].columns, NULL, &d), CST_OK);
+    CU_ASSERT_NOT_EQUAL(
+        csv(cases[i].text, cases[i].size, cases[i].time, cases[i].columns, NULL, &d), CST_OK);
     CU_ASSERT_PTR_NOT_NULL(strstr(cst_message(ctx), cases[i].message));
     cst_dataset_free(ctx, &d);
   }

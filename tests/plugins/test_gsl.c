@@ -39,14 +39,20 @@ static cst_status broken(cst_rhs *f, const double *t, const void *y, void *dy) {
   return *st;
 }
 
-static cst_rhs field_of(cst_status (*eval)(cst_rhs *, const double *, const void *, void *), void *self) {
-  return (cst_rhs){.struct_size = sizeof(cst_rhs), .dtype = CST_F64, .rows = 1, .n = 2, .n_stage = 2,
-                   .eval = eval, .self = self};
+static cst_rhs field_of(cst_status (*eval)(cst_rhs *, const double *, const void *, void *),
+                        void *self) {
+  return (cst_rhs){.struct_size = sizeof(cst_rhs),
+                   .dtype = CST_F64,
+                   .rows = 1,
+                   .n = 2,
+                   .n_stage = 2,
+                   .eval = eval,
+                   .self = self};
 }
 
 /* One step; y is replaced only when it succeeds. */
-static cst_status step(const cst_solver_type *type, void *state, cst_rhs *f, double t, double t1, double *y,
-                       double *error) {
+static cst_status step(const cst_solver_type *type, void *state, cst_rhs *f, double t, double t1,
+                       double *y, double *error) {
   double f0[2], y1[2], h = t1 - t;
   CST_TRY(f->eval(f, &t, y, f0));
   cst_step s = {.struct_size = sizeof s, .rhs = f, .t = &t, .h = &h, .t1 = &t1, .y = y, .f0 = f0,
@@ -57,8 +63,13 @@ static cst_status step(const cst_solver_type *type, void *state, cst_rhs *f, dou
 }
 
 static void *open_stepper(const cst_solver_type *type, uint8_t dtype) {
-  cst_solver_config c = {.struct_size = sizeof c, .host = cst_host_of(ctx), .type = type, .dtype = dtype,
-                         .rows = 1, .n = 2, .n_stage = 2};
+  cst_solver_config c = {.struct_size = sizeof c,
+                         .host = cst_host_of(ctx),
+                         .type = type,
+                         .dtype = dtype,
+                         .rows = 1,
+                         .n = 2,
+                         .n_stage = 2};
   void *state = NULL;
   return type->create(&c, &state) == CST_OK ? state : NULL;
 }
@@ -70,7 +81,8 @@ static void solve(const cst_solver_type *type, int n, double *error, double *est
   cst_rhs f = field_of(circle, NULL);
   double y[2] = {sin(sin(0.5)), cos(sin(0.5))}, e[2];
   for (int i = 0; i < n; i++) {
-    CU_ASSERT_EQUAL(step(type, state, &f, 0.5 + i / (double)n, 0.5 + (i + 1) / (double)n, y, e), CST_OK);
+    CU_ASSERT_EQUAL(step(type, state, &f, 0.5 + i / (double)n, 0.5 + (i + 1) / (double)n, y, e),
+                    CST_OK);
     if (i == 0) *estimate = hypot(e[0], e[1]);
   }
   *error = hypot(y[0] - sin(sin(1.5)), y[1] - cos(sin(1.5)));
@@ -100,11 +112,19 @@ static void values_inside_a_step_are_as_good(void) {
     const cst_solver_type *type = cst_entry_at(ctx, CST_KIND_SOLVER, i)->type;
     void *state = open_stepper(type, CST_F64);
     cst_rhs f = field_of(circle, NULL);
-    double t = 0.5, h = 0.25, t1 = 0.75, middle = t + 0.3 * h, start[2] = {sin(sin(0.5)), cos(sin(0.5))};
+    double t = 0.5, h = 0.25, t1 = 0.75, middle = t + 0.3 * h,
+           start[2] = {sin(sin(0.5)), cos(sin(0.5))};
     double f0[2], y1[2], y[2] = {start[0], start[1]}, inside[2], slope[2], rate[2];
     circle(&f, &t, start, f0);
-    cst_step s = {.struct_size = sizeof s, .rhs = &f, .t = &t, .h = &h, .t1 = &t1, .y = start, .f0 = f0,
-                  .y1 = y1, .dense_wanted = true};
+    cst_step s = {.struct_size = sizeof s,
+                  .rhs = &f,
+                  .t = &t,
+                  .h = &h,
+                  .t1 = &t1,
+                  .y = start,
+                  .f0 = f0,
+                  .y1 = y1,
+                  .dense_wanted = true};
     CU_ASSERT_EQUAL(type->step(state, &s), CST_OK);
     CU_ASSERT_EQUAL(type->dense(state, &s, 0.3, inside, slope), CST_OK);
     CU_ASSERT_EQUAL(step(type, state, &f, t, middle, y, NULL), CST_OK);

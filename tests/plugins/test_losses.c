@@ -20,7 +20,7 @@ static int close_losses(void) {
   return 0;
 }
 
-/* What a loss is computed of: up to three arguments of one shape [4, 3], the first of which moves. */
+/* What a loss is computed of: up to three arguments of shape [4, 3], the first of which moves. */
 typedef struct problem {
   const char *name;
   cst_given given[1];
@@ -169,7 +169,8 @@ static void misfits_are_named(void) {
   p.type[1].dim[1] = 1; /* would broadcast: refused */
   double x;
   CU_ASSERT_EQUAL(value(&p, &x, NULL), CST_ESHAPE);
-  CU_ASSERT_PTR_NOT_NULL(strstr(cst_message(ctx), "the target [B, 1] does not fit the prediction [B, 3]"));
+  CU_ASSERT_PTR_NOT_NULL(
+      strstr(cst_message(ctx), "the target [B, 1] does not fit the prediction [B, 3]"));
 }
 
 static CU_TestInfo tests[] = {
@@ -184,6 +185,7 @@ static CU_TestInfo tests[] = {
 
 int cst_suite_losses(void);
 int cst_suite_losses(void) {
-  CU_SuiteInfo info[] = {{"losses", open_losses, close_losses, NULL, NULL, tests}, CU_SUITE_INFO_NULL};
+  CU_SuiteInfo info[] = {{"losses", open_losses, close_losses, NULL, NULL, tests},
+                         CU_SUITE_INFO_NULL};
   return CU_register_suites(info) != CUE_SUCCESS;
 }

@@ -52,7 +52,8 @@ static cst_status build(const net *m, int64_t width, cst_graph **g, cst_value *i
   return (*g)->status;
 }
 
-static cst_status forward(const net *m, int64_t width, const double *x, const double *theta, double *y) {
+static cst_status forward(const net *m, int64_t width, const double *x, const double *theta,
+                          double *y) {
   cst_graph *g = NULL;
   cst_function *f = NULL;
   cst_program *p = NULL;
@@ -105,7 +106,8 @@ static double apply(const char *f, double x) {
 }
 
 /* y [2, n] = f(x [2, k] w + b). */
-static void layer(const char *f, const double *x, size_t k, const double *w, const double *b, size_t n, double *y) {
+static void layer(const char *f, const double *x, size_t k, const double *w, const double *b,
+                  size_t n, double *y) {
   for (size_t r = 0; r < 2; r++)
     for (size_t j = 0; j < n; j++) {
       double z = b ? b[j] : 0;
@@ -122,7 +124,8 @@ static const double theta[] = {0.3, -0.7, 1.1, 0.4, 0.9, -0.2, 0.15, -0.25, 0.35
 
 static void mlp_computes(void) {
   for (size_t a = 0; a < sizeof activations / sizeof *activations; a++) {
-    const char *hidden = activations[a], *final = activations[sizeof activations / sizeof *activations - 1 - a];
+    const char *hidden = activations[a],
+               *final = activations[sizeof activations / sizeof *activations - 1 - a];
     const cst_given given[] = {LIST(2, 3, 2), TEXT("activation", hidden), TEXT("final", final)};
     double h[6], expected[4], y[4];
     layer(hidden, x22, 2, theta, theta + 6, 3, h);
@@ -161,8 +164,10 @@ static void refuses(const char *name, const cst_given *given, size_t n, const ch
 static void wrong_sizes_are_refused(void) {
   refuses("nn.mlp", NULL, 0, "sizes");
   refuses("nn.mlp", (const cst_given[]){LIST(2)}, 1, "mlp needs at least two sizes");
-  refuses("nn.mlp", (const cst_given[]){LIST(2, 0, 2)}, 1, "size 2 must be a positive whole number, got 0");
-  refuses("nn.mlp", (const cst_given[]){LIST(2, 3, 2.5)}, 1, "size 3 must be a positive whole number, got 2.5");
+  refuses("nn.mlp", (const cst_given[]){LIST(2, 0, 2)}, 1,
+          "size 2 must be a positive whole number, got 0");
+  refuses("nn.mlp", (const cst_given[]){LIST(2, 3, 2.5)}, 1,
+          "size 3 must be a positive whole number, got 2.5");
   refuses("nn.linear", (const cst_given[]){LIST(2, 3, 2)}, 1, "linear takes two sizes");
   refuses("nn.mlp", (const cst_given[]){LIST(2, 2), TEXT("activation", "tahn")}, 2, "tanh");
 }

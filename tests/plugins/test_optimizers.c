@@ -28,7 +28,8 @@ typedef struct descent {
   size_t n_given;
 } descent;
 
-static void gradient(cst_dtype dtype, const double *theta64, const float *theta32, double *g64, float *g32) {
+static void gradient(cst_dtype dtype, const double *theta64, const float *theta32, double *g64,
+                     float *g32) {
   for (int i = 0; i < 3; i++)
     if (dtype == CST_F32) g32[i] = theta32[i] - 3;
     else g64[i] = theta64[i] - 3;
@@ -39,13 +40,18 @@ static double descend(const descent *d) {
   float theta32[3], g32[3], slot32[4][3] = {{0}};
   const cst_entry *e = cst_find(ctx, CST_KIND_OPTIMIZER, d->name);
   cst_options *o = NULL;
-  if (!e || cst_options_new(ctx, d->name, e->options, d->given, d->n_given, &o) != CST_OK) return (double)NAN;
+  if (!e || cst_options_new(ctx, d->name, e->options, d->given, d->n_given, &o) != CST_OK)
+    return (double)NAN;
   for (int i = 0; i < 3; i++) theta64[i] = d->start, theta32[i] = (float)d->start;
   bool single = d->dtype == CST_F32;
   for (int k = 1; k <= d->steps; k++) {
     gradient(d->dtype, theta64, theta32, g64, g32);
-    cst_update u = {.struct_size = sizeof u, .dtype = (uint8_t)d->dtype, .n = 3, .count = (uint64_t)k,
-                    .rate = d->rate, .theta = single ? (void *)theta32 : theta64,
+    cst_update u = {.struct_size = sizeof u,
+                    .dtype = (uint8_t)d->dtype,
+                    .n = 3,
+                    .count = (uint64_t)k,
+                    .rate = d->rate,
+                    .theta = single ? (void *)theta32 : theta64,
                     .gradient = single ? (void *)g32 : g64};
     for (int s = 0; s < 4; s++) u.slot[s] = single ? (void *)slot32[s] : slot64[s];
     ((const cst_optimizer_type *)e->type)->update(o, &u);
@@ -85,8 +91,13 @@ static void adam_steps(void) {
   double second = first - 0.1 * m / (sqrt(v) + 1e-8);
   check((descent){.name = "optimizers.adam", .rate = 0.1, .start = 1, .steps = 1}, first);
   check((descent){.name = "optimizers.adam", .rate = 0.1, .start = 1, .steps = 2}, second);
-  check((descent){.name = "optimizers.adamw", .rate = 0.1, .start = 1, .steps = 1,
-                  .given = {NUMBER("weight_decay", 0.5)}, .n_given = 1}, 0.95 + 0.1 * 2 / (2 + 1e-8));
+  check((descent){.name = "optimizers.adamw",
+                  .rate = 0.1,
+                  .start = 1,
+                  .steps = 1,
+                  .given = {NUMBER("weight_decay", 0.5)},
+                  .n_given = 1},
+        0.95 + 0.1 * 2 / (2 + 1e-8));
 }
 
 static void adamax_steps(void) {
@@ -125,8 +136,11 @@ static void all_descend(void) {
 /* A gradient that is not finite shows in theta: nothing hides it. */
 static void nan_is_not_hidden(void) {
   for (size_t i = 0; i < cst_entry_count(ctx, CST_KIND_OPTIMIZER); i++) {
-    descent d = {.name = cst_entry_at(ctx, CST_KIND_OPTIMIZER, i)->name, .dtype = CST_F64, .rate = 0.01,
-                 .start = (double)NAN, .steps = 2};
+    descent d = {.name = cst_entry_at(ctx, CST_KIND_OPTIMIZER, i)->name,
+                 .dtype = CST_F64,
+                 .rate = 0.01,
+                 .start = (double)NAN,
+                 .steps = 2};
     CU_ASSERT(isnan(descend(&d)));
   }
 }

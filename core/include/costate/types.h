@@ -52,6 +52,8 @@ typedef struct cst_object cst_object;
 struct cst_object {
   uint32_t refs;
   void (*destroy)(cst_object *self);
+  /* Optional: equal in content to another object of the same destroy. NULL: only when identical. */
+  bool (*same)(const cst_object *self, const cst_object *other);
 };
 
 static inline void *cst_object_retain(void *o) {

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A field bound to captures, from inside: rhs.c runs it, rhs_make.c makes it.
+ */
+#pragma once
+#include "ode/field.h"
+
+enum { GROUPS = 8 };
+
+typedef struct worker {
+  cst_workspace *workspace[FIELD_PROGRAMS];
+  const void **in;
+  void **out;
+} worker;
+
+struct cst_field_rhs {
+  cst_rhs base;
+  cst_field *field;
+  cst_part *part;
+  size_t *part_offset, *part_n; /* by part in the field's order */
+  const char **name;
+  uint32_t programs;
+  unsigned n_workers;
+  worker *worker;
+  const void **capture;
+  void **bar;
+  size_t *residual_offset;
+  size_t n_chunks, n_groups;
+  size_t bar_scalars;     /* of shared captures with a cotangent, one group */
+  unsigned char *partial; /* GROUPS x bar_scalars elements, then GROUPS t_bars */
+  size_t *partial_offset; /* by capture, elements; SIZE_MAX: none */
+  const cst_run *outer;
+};
+
+static inline size_t rhs_element(const cst_field_rhs *r) { return cst_dtype_size(r->base.dtype); }
+
+/* Sets the functions of the base that the programs allow. */
+void cst_field_rhs_functions(cst_field_rhs *r);

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Making a rhs: where parts, residuals and cotangents lie, and a workspace a worker.
+ */
+#include "ode/rhs_internal.h"
+
+static bool quadrature(const uint32_t *flags, uint32_t p) { return flags && (flags[p] & CST_PART_QUADRATURE); }
+
+/* State parts stand in the field's order, quadrature parts after the others. */
+static void lay_out_parts(cst_field_rhs *r, const uint32_t *flags, const char *const *names) {
+  const cst_field *f = r->field;
+  size_t at = 0, k = 0, rows = r->base.rows;
+  for (int pass = 0; pass < 2; pass++) {
+    for (uint32_t p = 0; p < f->n_parts; p++) {
+      if (quadrature(flags, p) != (pass == 1)) continue;
+      size_t n = rows ? cst_type_count(cst_field_part(f, p)) / rows : 0;
+      r->part_offset[p] = at, r->part_n[p] = n;
+      r->part[k++] = (cst_part){.name = names ? names[p] : NULL, .flags = flags ? flags[p] : 0, .n = n, .offset = at};
+      at += n * rows;
+    }
+    if (pass == 0) r->base.n_stage = at;
+  }
+  r->base.n = at;
+  r->base.parts = r->part;
+  r->base.n_parts = f->n_parts;
+}
+
+static void lay_out_residuals(cst_field_rhs *r) {
+  size_t at = 0;
+  for (uint32_t i = 0; i < r->field->n_residuals; i++) {
+    const cst_operand *o = &r->field->residual[i];
+    r->residual_offset[i] = at;
+    size_t n = o->type.space == CST_ROW ? r->base.rows * o->inner : o->inner;
+    at += (n * cst_dtype_size(o->type.dtype) + 63) & ~(size_t)63;
+  }
+  r->base.residual_bytes = at ? at : 64;
+}
+
+static cst_status lay_out_bars(cst_field_rhs *r) {
+  const cst_field *f = r->field;
+  size_t at = 0;
+  for (uint32_t c = 0; c < f->n_captures; c++) {
+    const cst_type *t = cst_field_capture(f, c);
+    bool shared = f->has_capture_bar && f->has_capture_bar[c] && t->space != CST_ROW;
+    r->partial_offset[c] = shared ? at : SIZE_MAX;
+    if (shared) at += (cst_type_count(t) + 15) & ~(size_t)15;
+    if (t->dtype == r->base.dtype) r->base.n_captures += cst_type_count(t);
+  }
+  r->bar_scalars = at;
+  if (r->n_groups > 1) r->partial = cst_alloc(f->ctx, GROUPS * (at * rhs_element(r) + sizeof(double)));
+  return r->n_groups == 1 || r->partial ? CST_OK : CST_ENOMEM;
+}
+
+static cst_status make_workers(cst_field_rhs *r) {
+  const cst_field *f = r->field;
+  size_t n_in = 2 + f->n_parts * 2 + f->n_captures + f->n_residuals;
+  size_t n_out = 2 + f->n_parts * 2 + f->n_captures + f->n_residuals;
+  r->n_workers = r->n_groups > 1 ? cst_threads(f->ctx) : 1;
+  r->worker = cst_alloc(f->ctx, r->n_workers * sizeof *r->worker);
+  if (!r->worker) return CST_ENOMEM;
+  for (unsigned i = 0; i < r->n_workers; i++) {
+    worker *w = &r->worker[i];
+    w->in = cst_alloc(f->ctx, (n_in + n_out) * sizeof *w->in);
+    if (!w->in) return CST_ENOMEM;
+    w->out = (void **)(w->in + n_in);
+    for (int k = 0; k < FIELD_PROGRAMS; k++)
+      if (r->programs >> k & 1) CST_TRY(cst_workspace_new(f->program[k], &w->workspace[k]));
+  }
+  return CST_OK;
+}
+
+static cst_status make(cst_field_rhs *r, const uint32_t *flags, const char *const *names) {
+  cst_field *f = r->field;
+  r->part = cst_alloc(f->ctx, (f->n_parts + 1) * (sizeof *r->part + 2 * sizeof *r->part_offset));
+  r->capture = cst_alloc(f->ctx, (f->n_captures + 1) * (2 * sizeof *r->capture + sizeof *r->partial_offset));
+  if (!r->part || !r->capture) return CST_ENOMEM;
+  r->part_offset = (size_t *)(void *)(r->part + f->n_parts + 1);
+  r->part_n = r->part_offset + f->n_parts + 1;
+  r->bar = (void **)(r->capture + f->n_captures + 1);
+  r->partial_offset = (size_t *)(void *)(r->bar + f->n_captures + 1);
+  for (int k = 0; k < FIELD_PROGRAMS; k++)
+    if (r->programs >> k & 1) CST_TRY(cst_field_compile(f, (cst_field_program)k));
+  r->residual_offset = cst_alloc(f->ctx, (f->n_residuals + 1) * sizeof *r->residual_offset);
+  if (!r->residual_offset) return CST_ENOMEM;
+  lay_out_parts(r, flags, names);
+  lay_out_residuals(r);
+  r->n_chunks = f->chunk ? (r->base.rows + f->chunk - 1) / f->chunk : 1;
+  r->n_groups = r->n_chunks < GROUPS ? r->n_chunks : GROUPS;
+  if (r->n_chunks == 0) r->n_chunks = r->n_groups = 1;
+  CST_TRY(lay_out_bars(r));
+  return make_workers(r);
+}
+
+cst_status cst_field_rhs_new(cst_field *f, const uint32_t *flags, const char *const *names, uint32_t programs,
+                             cst_field_rhs **out) {
+  *out = NULL;
+  cst_field_rhs *r = cst_alloc(f->ctx, sizeof *r);
+  if (!r) return CST_ENOMEM;
+  r->field = cst_object_retain(f);
+  r->programs = programs;
+  r->base = (cst_rhs){.struct_size = sizeof r->base, .dtype = f->f->graph->real, .rows = f->rows, .self = r,
+                      .lower = SIZE_MAX, .upper = SIZE_MAX};
+  cst_field_rhs_functions(r);
+  cst_status st = make(r, flags, names);
+  if (st == CST_OK) *out = r;
+  else cst_field_rhs_free(r);
+  return st;
+}
+
+void cst_field_rhs_free(cst_field_rhs *r) {
+  if (!r) return;
+  cst_field *f = r->field;
+  for (unsigned i = 0; r->worker && i < r->n_workers; i++) {
+    for (int k = 0; k < FIELD_PROGRAMS; k++) cst_workspace_free(r->worker[i].workspace[k]);
+    cst_free(f->ctx, r->worker[i].in);
+  }
+  cst_free(f->ctx, r->worker);
+  cst_free(f->ctx, r->part);
+  cst_free(f->ctx, r->capture);
+  cst_free(f->ctx, r->residual_offset);
+  cst_free(f->ctx, r->partial);
+  cst_free(f->ctx, r);
+  cst_object_release(f);
+}

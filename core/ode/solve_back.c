@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The pullback of a solve: hands the finished solve to the plan's gradient method.
+ *   inputs    record, times, y0, captures, values, cotangents of the values that have one
+ *   outputs   y0_bar, times_bar, capture_bar
+ * Attributes: number of parts, mask of the parts whose values have a cotangent.
+ */
+#include <string.h>
+
+#include "ode/plan.h"
+
+static cst_status back_infer(const cst_host *h, const cst_attrs *a, const cst_type *in, size_t n,
+                             cst_type *out, size_t *n_out) {
+  (void)h, (void)n;
+  const cst_solve_plan *p = cst_solve_plan_of(a);
+  uint32_t n_parts = p->n_parts, n_caps = p->field->n_captures;
+  uint8_t sums = in[2].space == CST_ROW ? CST_PARTIAL : CST_SHARED;
+  for (uint32_t i = 0; i < n_parts; i++) out[i] = in[2 + i];
+  out[n_parts] = in[1];
+  out[n_parts].space = sums;
+  for (uint32_t i = 0; i < n_caps; i++) {
+    out[n_parts + 1 + i] = in[2 + n_parts + i];
+    if (out[n_parts + 1 + i].space != CST_ROW) out[n_parts + 1 + i].space = sums;
+  }
+  *n_out = (size_t)n_parts + 1 + n_caps;
+  return CST_OK;
+}
+
+/* ---- pullback at run time --------------------------------------------------------------------------------------- */
+
+typedef struct back_state {
+  void *gradient; /* the method's state */
+  const cst_gradient_type *type;
+  void *y0_bar;      /* a state vector */
+  double *times_bar;
+  void **pointer;    /* values, value bars, capture bars */
+  size_t *capture_count;
+  cst_solve_state *solve; /* of the present run */
+  void **value_bar;
+} back_state;
+
+static void back_state_free(cst_context *ctx, void *state) {
+  back_state *b = state;
+  if (b->gradient) b->type->destroy(cst_host_of(ctx), b->gradient);
+  cst_free(ctx, b->y0_bar);
+  cst_free(ctx, b->times_bar);
+  cst_free(ctx, b->pointer);
+  cst_free(ctx, b->capture_count);
+  cst_free(ctx, b);
+}
+
+/* What the gradient method is created with; a short-lived rhs tells the sizes. */
+static cst_status create_method(cst_context *ctx, cst_solve_plan *p, back_state *b, size_t *n) {
+  cst_field_rhs *r;
+  CST_TRY(cst_field_rhs_new(p->field, p->flags, (const char *const *)p->names, cst_solve_plan_programs(p, true), &r));
+  cst_rhs *f = cst_field_rhs_base(r);
+  cst_integrator_config c = cst_solve_config(p, f);
+  *n = f->n;
+  cst_gradient_config g = {.struct_size = sizeof g, .host = cst_host_of(ctx), .options = p->gradient_options,
+                           .forward = &c, .n_captures_scalars = f->n_captures};
+  cst_status st = p->gradient->accepts(cst_host_of(ctx), p->solver);
+  if (st == CST_OK) st = p->gradient->create(&g, &b->gradient);
+  cst_field_rhs_free(r);
+  return st;
+}
+
+static cst_status back_state_new(cst_context *ctx, const cst_instruction *q, size_t rows, void **state) {
+  (void)rows;
+  cst_solve_plan *p = (cst_solve_plan *)q->attrs->object;
+  uint32_t n_caps = p->field->n_captures;
+  size_t n = 0;
+  back_state *b = *state = cst_alloc(ctx, sizeof *b);
+  if (!b) return CST_ENOMEM;
+  b->type = p->gradient;
+  CST_TRY(create_method(ctx, p, b, &n));
+  b->y0_bar = cst_alloc(ctx, (n + 1) * 8);
+  b->times_bar = cst_alloc(ctx, (q->operand[1].inner + 1) * sizeof *b->times_bar);
+  b->pointer = cst_alloc(ctx, (2 * p->n_parts + n_caps + 1) * sizeof *b->pointer);
+  b->capture_count = cst_alloc(ctx, (n_caps + 1) * sizeof *b->capture_count);
+  if (!b->y0_bar || !b->times_bar || !b->pointer || !b->capture_count) return CST_ENOMEM;
+  b->value_bar = b->pointer + p->n_parts;
+  for (uint32_t c = 0; c < n_caps; c++) b->capture_count[c] = cst_type_count(cst_field_capture(p->field, c));
+  return CST_OK;
+}
+
+static void value_at(void *self, size_t i, void *y) {
+  const back_state *b = self;
+  cst_solve_gather(b->solve, b->pointer, i, y);
+}
+
+static bool all_zero(const cst_rhs *f, const void *x) {
+  size_t n = f->n * cst_dtype_size((cst_dtype)f->dtype);
+  const unsigned char *c = x;
+  for (size_t i = 0; i < n; i++)
+    if (c[i]) return false;
+  return true;
+}
+
+static bool value_bar_at(void *self, size_t i, void *bar) {
+  const back_state *b = self;
+  const cst_rhs *f = cst_field_rhs_base(b->solve->rhs);
+  memset(bar, 0, f->n * cst_dtype_size((cst_dtype)f->dtype));
+  cst_solve_gather(b->solve, b->value_bar, i, bar);
+  return !all_zero(f, bar);
+}
+
+/* Outputs accumulate when the instruction says so, otherwise they start from zero. */
+static void clear_outputs(const cst_call *c) {
+  for (uint32_t o = 0; o < c->q->n_out; o++) {
+    const cst_operand *t = &c->q->operand[c->q->n_in + o];
+    void *p = c->p[c->q->n_in + o];
+    if (p && t->read && !(o < 32 && (c->add >> o & 1)))
+      memset(p, 0, (t->type.space == CST_ROW ? c->rows * t->inner : t->inner) * cst_dtype_size(t->type.dtype));
+  }
+}
+
+static void *output(const cst_call *c, uint32_t o) {
+  return c->q->operand[c->q->n_in + o].read ? c->p[c->q->n_in + o] : NULL;
+}
+
+/* y0_bar += the vector's parts. */
+static void hand_out_y0(const cst_call *c, const back_state *b) {
+  const cst_rhs *f = cst_field_rhs_base(b->solve->rhs);
+  const double one = 1;
+  size_t size = cst_dtype_size((cst_dtype)f->dtype);
+  for (uint32_t p = 0; p < b->solve->plan->n_parts; p++) {
+    const cst_part *part = cst_solve_part(b->solve, p);
+    void *to = output(c, p);
+    const void *from = (const char *)b->y0_bar + part->offset * size;
+    if (to) cst_kernels_get()->combine[f->dtype == CST_F64](part->n * f->rows, to, 1, &one, &from, to);
+  }
+}
+
+static cst_status back_run(const cst_call *c) {
+  back_state *b = c->state;
+  cst_solve_state *s = b->solve = *(cst_solve_state *const *)c->p[0];
+  const cst_solve_plan *p = s->plan;
+  uint32_t n_parts = p->n_parts, n_caps = p->field->n_captures, given = 2 + n_parts + n_caps;
+  cst_rhs *f = cst_field_rhs_base(s->rhs);
+  for (uint32_t i = 0; i < n_parts; i++) b->pointer[i] = c->p[given + i];
+  for (uint32_t i = 0, at = given + n_parts; i < n_parts; i++)
+    b->value_bar[i] = c->q->attrs->i[1] >> i & 1 ? c->p[at++] : NULL;
+  void **capture_bar = b->value_bar + n_parts;
+  clear_outputs(c);
+  for (uint32_t i = 0; i < n_caps; i++)
+    capture_bar[i] = cst_field_capture(p->field, i)->dtype == f->dtype ? output(c, n_parts + 1 + i) : NULL;
+  memset(b->y0_bar, 0, f->n * cst_dtype_size((cst_dtype)f->dtype));
+  cst_field_rhs_bind(s->rhs, (const void *const *)(c->p + 2 + n_parts), c->run);
+  cst_field_rhs_bind_bars(s->rhs, capture_bar);
+  cst_solve_pullback back = {
+      .struct_size = sizeof back, .rhs = f, .times = s->times, .n_times = s->n_times,
+      .solver_state = cst_integrator_solver_state(s->integrator), .solver = p->solver,
+      .integrator = s->integrator, .redo = cst_integrator_redo, .self = b, .value = value_at, .value_bar = value_bar_at,
+      .y0_bar = b->y0_bar, .times_bar = output(c, n_parts), .capture_bar = capture_bar,
+      .capture_count = b->capture_count, .n_captures = n_caps, .stats = &s->report.backward};
+  if (s->tape) {
+    back.steps = cst_integrator_steps(s->integrator, &back.n_steps);
+    back.output_step = cst_integrator_output_steps(s->integrator);
+  }
+  s->report.backward = (cst_solve_stats){0};
+  cst_status st = b->type->pullback(b->gradient, &back);
+  c->run->nfe_backward += s->report.backward.evaluations;
+  if (st == CST_OK) hand_out_y0(c, b);
+  return st;
+}
+
+static const cst_op solve_back = {
+  .struct_size = sizeof(cst_op), .name = "solve_back", .n_in_min = 4, .n_in_max = 4 * MOST_VALUES, .infer = back_infer,
+  .accumulates = UINT32_MAX, .kernel = {back_run, back_run}, .state_new = back_state_new, .state_free = back_state_free,
+};
+
+cst_status cst_register_solve_back(const cst_host *h) { return h->register_op(h, &solve_back); }
