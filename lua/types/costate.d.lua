@@ -1,1 +1,670 @@
 ---@meta costate
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- Signatures of everything public: completion in editors, and the source of the API reference.
+-- Axes, rows and columns count from 1; negative ones from the end; ranges include both ends.
+
+---@alias costate.Operand number|costate.Tensor|costate.Value
+---@alias costate.Array costate.Tensor|costate.Value
+---@alias costate.Dtype "f32"|"f64"|"i64"
+
+---What tensors and traced values share. Shapes broadcast from the right; the leading axis of rows is
+---aligned first, so row [B] + row [B, D] is [B, D]. `x[i]` is entry i of the first axis (of a tensor of
+---rank 1 outside a trace: the number), `#x` its length. Integer powers are products.
+---@class costate.Common
+---@field shape integer[] lengths of the axes
+---@field rank integer
+---@field dtype costate.Dtype
+---@field count integer elements
+---@field rows boolean whether the leading axis is marked as a batch
+---@operator add(costate.Operand): costate.Array
+---@operator sub(costate.Operand): costate.Array
+---@operator mul(costate.Operand): costate.Array
+---@operator div(costate.Operand): costate.Array
+---@operator pow(costate.Operand): costate.Array
+---@operator unm: costate.Array
+---@operator len: integer
+local Common = {}
+
+---Sum over an axis, several, or all.
+---@param axis? integer|integer[]
+---@param keep? boolean leave axes of length 1
+---@return costate.Array
+function Common:sum(axis, keep) end
+---@param axis? integer|integer[]
+---@param keep? boolean
+---@return costate.Array
+function Common:mean(axis, keep) end
+---@param axis? integer|integer[]
+---@param keep? boolean
+---@return costate.Array
+function Common:max(axis, keep) end
+---@param axis? integer|integer[]
+---@param keep? boolean
+---@return costate.Array
+function Common:min(axis, keep) end
+---One length may be -1.
+---@param ... integer|integer[]
+---@return costate.Array
+function Common:reshape(...) end
+---Without arguments the last two axes are swapped; two axes are swapped; a table is a permutation.
+---@param a? integer|integer[]
+---@param b? integer
+---@return costate.Array
+function Common:transpose(a, b) end
+---@param axis integer
+---@param first? integer
+---@param last? integer
+---@param step? integer
+---@return costate.Array
+function Common:slice(axis, first, last, step) end
+---Entry i of the last axis.
+---@param i integer
+---@return costate.Array
+function Common:column(i) end
+---Every entry of the last axis, as several results (at most 200).
+---@return costate.Array ...
+function Common:columns() end
+---Entries by an index tensor (cs.index{...}), along the first axis by default.
+---@param index costate.Tensor
+---@param axis? integer
+---@return costate.Array
+function Common:take(index, axis) end
+---@param dtype costate.Dtype
+---@return costate.Array
+function Common:cast(dtype) end
+
+---Numbers in memory: dense, row-major. `t[i] = x` writes a row.
+---@class costate.Tensor: costate.Common
+local Tensor = {}
+---@param x number
+---@return costate.Tensor self
+function Tensor:fill(x) end
+---Elements of a tensor of equal count.
+---@param from costate.Tensor
+---@return costate.Tensor self
+function Tensor:copy(from) end
+---@return costate.Tensor
+function Tensor:clone() end
+---@param ... integer one position an axis
+---@return number
+function Tensor:get(...) end
+---@param ... number positions, then the number
+---@return costate.Tensor self
+function Tensor:set(...) end
+---The number of a tensor of one element; raises for more.
+---@return number
+function Tensor:item() end
+---@return table nested
+function Tensor:totable() end
+---|a - b| <= tolerance (1 + |b|) everywhere (tolerance 1e-9); and the largest difference.
+---@param other costate.Tensor|number
+---@param tolerance? number
+---@return boolean near
+---@return number worst
+function Tensor:near(other, tolerance) end
+
+---A value of a traced function: it has a shape, its numbers come when the program runs. Lua's `if`,
+---`==` and `<` cannot be seen by a trace: `<`, `<=`, `==` between values raise; use cs.lt ... cs.where.
+---@class costate.Value: costate.Common
+
+---@class costate
+---@field _VERSION string
+---@field nn table<string, fun(options: table): costate.Model> models of the plugin nn: cs.nn.mlp { 2, 50, 2 }
+---@field loss table<string, fun(...: costate.Operand|table): costate.Array> cs.loss.mae(y, target [, options])
+---@field optim table<string, fun(options?: table): table> cs.optim.adam { lr = 1e-3 }
+---@field schedule costate.Schedules
+---@field random costate.Random
+---@field plot costate.Plot
+---@field register costate.Register
+---@field run table the run: dir, quiet, log(format, ...)
+local costate = {}
+
+-- ---- making tensors -------------------------------------------------------------------------------
+
+---From nested tables of numbers, or one number. `dtype` may be a field of the table.
+---@param data table|number
+---@param dtype? costate.Dtype
+---@return costate.Tensor
+function costate.tensor(data, dtype) end
+---@param ... integer|integer[]|costate.Dtype lengths or a table of them, then a dtype
+---@return costate.Tensor
+function costate.zeros(...) end
+---@param ... integer|integer[]|costate.Dtype
+---@return costate.Tensor
+function costate.ones(...) end
+---@param x number
+---@param ... integer|integer[]|costate.Dtype
+---@return costate.Tensor
+function costate.full(x, ...) end
+---n numbers from a to b, both exact; always f64, as times are.
+---@param a number
+---@param b number
+---@param n integer
+---@return costate.Tensor
+function costate.linspace(a, b, n) end
+---a, a + step, ... below b; f64.
+---@param a number
+---@param b number
+---@param step? number
+---@return costate.Tensor
+function costate.arange(a, b, step) end
+---0, 1, ..., n - 1
+---@param n integer
+---@return costate.Tensor
+function costate.iota(n) end
+---An index tensor of positions from 1, kept as i64 offsets from 0.
+---@param positions integer|integer[]
+---@return costate.Tensor
+function costate.index(positions) end
+---The same elements, the leading axis marked as a batch.
+---@param t costate.Tensor
+---@return costate.Tensor
+function costate.rows(t) end
+---The same elements without that mark.
+---@param t costate.Tensor
+---@return costate.Tensor
+function costate.shared(t) end
+---Random numbers for preparing data: normal(shape), uniform(shape), integer(n), permutation(n), choose(n, k).
+---@param seed integer
+---@param stream? string
+---@return costate.Rng
+function costate.rng(seed, stream) end
+---The float type of new tensors and traces ("f64"); sets it when given.
+---@param name? "f32"|"f64"
+---@return string
+function costate.dtype(name) end
+---Worker threads; results do not depend on them.
+---@param n? integer
+---@return integer
+function costate.threads(n) end
+
+-- ---- operations: also methods of tensors and values ----------------------------------------------------
+
+---@param x costate.Operand
+---@return costate.Array
+function costate.neg(x) end
+---@param x costate.Operand
+---@return costate.Array
+function costate.abs(x) end
+---@param x costate.Operand
+---@return costate.Array
+function costate.sign(x) end
+---@param x costate.Operand
+---@return costate.Array
+function costate.floor(x) end
+---1 / x
+---@param x costate.Operand
+---@return costate.Array
+function costate.recip(x) end
+---@param x costate.Operand
+---@return costate.Array
+function costate.square(x) end
+---@param x costate.Operand
+---@return costate.Array
+function costate.sqrt(x) end
+---@param x costate.Operand
+---@return costate.Array
+function costate.exp(x) end
+---@param x costate.Operand
+---@return costate.Array
+function costate.expm1(x) end
+---@param x costate.Operand
+---@return costate.Array
+function costate.log(x) end
+---@param x costate.Operand
+---@return costate.Array
+function costate.log1p(x) end
+---@param x costate.Operand
+---@return costate.Array
+function costate.sin(x) end
+---@param x costate.Operand
+---@return costate.Array
+function costate.cos(x) end
+---@param x costate.Operand
+---@return costate.Array
+function costate.tan(x) end
+---@param x costate.Operand
+---@return costate.Array
+function costate.tanh(x) end
+---@param x costate.Operand
+---@return costate.Array
+function costate.sigmoid(x) end
+---log(1 + e^x)
+---@param x costate.Operand
+---@return costate.Array
+function costate.softplus(x) end
+---@param x costate.Operand
+---@return costate.Array
+function costate.relu(x) end
+---@param x costate.Operand
+---@return costate.Array
+function costate.elu(x) end
+---@param x costate.Operand
+---@return costate.Array
+function costate.erf(x) end
+---@param x costate.Operand
+---@return costate.Array
+function costate.atan(x) end
+---1 where x is finite, else 0.
+---@param x costate.Operand
+---@return costate.Array
+function costate.isfinite(x) end
+---1 where x > 0, else 0.
+---@param x costate.Operand
+---@return costate.Array
+function costate.heaviside(x) end
+---x with derivative zero.
+---@param x costate.Operand
+---@return costate.Array
+function costate.detach(x) end
+---@param x costate.Operand
+---@param p costate.Operand
+---@return costate.Array
+function costate.pow(x, p) end
+---Element by element.
+---@param a costate.Operand
+---@param b costate.Operand
+---@return costate.Array
+function costate.maximum(a, b) end
+---@param a costate.Operand
+---@param b costate.Operand
+---@return costate.Array
+function costate.minimum(a, b) end
+---1 where a < b, else 0.
+---@param a costate.Operand
+---@param b costate.Operand
+---@return costate.Array
+function costate.lt(a, b) end
+---@param a costate.Operand
+---@param b costate.Operand
+---@return costate.Array
+function costate.le(a, b) end
+---@param a costate.Operand
+---@param b costate.Operand
+---@return costate.Array
+function costate.gt(a, b) end
+---@param a costate.Operand
+---@param b costate.Operand
+---@return costate.Array
+function costate.ge(a, b) end
+---@param a costate.Operand
+---@param b costate.Operand
+---@return costate.Array
+function costate.eq(a, b) end
+---@param a costate.Operand
+---@param b costate.Operand
+---@return costate.Array
+function costate.ne(a, b) end
+---a where the condition is not zero, else b: the traced `if`.
+---@param condition costate.Operand
+---@param a costate.Operand
+---@param b costate.Operand
+---@return costate.Array
+function costate.where(condition, a, b) end
+---@param x costate.Operand
+---@param axis? integer|integer[]
+---@param keep? boolean
+---@return costate.Array
+function costate.sum(x, axis, keep) end
+---@param x costate.Operand
+---@param axis? integer|integer[]
+---@param keep? boolean
+---@return costate.Array
+function costate.mean(x, axis, keep) end
+---Largest element along axes; element by element is cs.maximum.
+---@param x costate.Operand
+---@param axis? integer|integer[]
+---@param keep? boolean
+---@return costate.Array
+function costate.max(x, axis, keep) end
+---@param x costate.Operand
+---@param axis? integer|integer[]
+---@param keep? boolean
+---@return costate.Array
+function costate.min(x, axis, keep) end
+---x [.., K] times w [K, N] (transposed: [N, K]).
+---@param x costate.Array
+---@param w costate.Array
+---@param transposed? boolean
+---@return costate.Array
+function costate.matmul(x, w, transposed) end
+---Sum over leading axes of a [.., K] and b [.., N]: [K, N].
+---@param a costate.Array
+---@param b costate.Array
+---@return costate.Array
+function costate.outer(a, b) end
+---Matrix by matrix for every leading index.
+---@param a costate.Array
+---@param b costate.Array
+---@param transpose_a? boolean
+---@param transpose_b? boolean
+---@return costate.Array
+function costate.bmm(a, b, transpose_a, transpose_b) end
+---activation(x w + b)
+---@param x costate.Array
+---@param w costate.Array
+---@param b costate.Array
+---@param activation? "none"|"tanh"|"sigmoid"|"relu"|"softplus"|"elu"
+---@return costate.Array
+function costate.dense(x, w, b, activation) end
+---@param x costate.Array
+---@param ... integer|integer[]
+---@return costate.Array
+function costate.reshape(x, ...) end
+---@param x costate.Array
+---@param a? integer|integer[]
+---@param b? integer
+---@return costate.Array
+function costate.transpose(x, a, b) end
+---@param x costate.Array
+---@param axis integer
+---@param first? integer
+---@param last? integer
+---@param step? integer
+---@return costate.Array
+function costate.slice(x, axis, first, last, step) end
+---@param x costate.Array
+---@param i integer
+---@return costate.Array
+function costate.column(x, i) end
+---@param x costate.Array
+---@return costate.Array ...
+function costate.columns(x) end
+---Along an axis they have, the last by default.
+---@param list costate.Array[]
+---@param axis? integer
+---@return costate.Array
+function costate.concat(list, axis) end
+---Along a new axis, the last by default; numbers and shared values are repeated to fit.
+---@param list costate.Operand[]
+---@param axis? integer
+---@return costate.Array
+function costate.stack(list, axis) end
+---Zeros before and after along an axis.
+---@param x costate.Array
+---@param axis integer
+---@param before integer
+---@param after? integer
+---@return costate.Array
+function costate.pad(x, axis, before, after) end
+---@param x costate.Array
+---@param index costate.Tensor
+---@param axis? integer
+---@return costate.Array
+function costate.take(x, index, axis) end
+---@param x costate.Array
+---@param dtype costate.Dtype
+---@return costate.Array
+function costate.cast(x, dtype) end
+---@param x costate.Operand
+---@return costate.Array
+function costate.zeros_like(x) end
+---@param x costate.Operand
+---@return costate.Array
+function costate.ones_like(x) end
+---@param x costate.Operand
+---@param value number
+---@return costate.Array
+function costate.full_like(x, value) end
+---@param x costate.Operand
+---@param like costate.Array
+---@return costate.Array
+function costate.broadcast_like(x, like) end
+
+-- ---- flows -------------------------------------------------------------------------------------------
+
+---Options of cs.ode. Those of the solver, the gradient and the controller may stand beside.
+---@class costate.OdeOptions
+---@field field fun(t: costate.Value, y: costate.Value|table<string, costate.Value>): costate.Value|table traced; or a model
+---@field solver? string|table "dopri5", or { "name", option = ... }
+---@field gradient? string|table "discrete" (exact for the steps taken), "backsolve" (O(1) memory)
+---@field controller? string|table step-size control
+---@field rtol? number 1e-6
+---@field atol? number 1e-9
+---@field step? number fixed step size; required by solvers without error estimate
+---@field first_step? number 0: chosen
+---@field min_step? number
+---@field max_step? number
+---@field max_steps? integer of one solve
+---@field memory? integer bytes that a gradient may store
+---@field parts? table<string, "quadrature"|"uncontrolled"|table> flags of named parts
+---@field name? string
+
+---A field and how to follow it. flow(y0, t) gives the values at the times t: [T, D] for y0 [D],
+---[B, T, D] for a batch y0 [B, D], a table for named parts. Raises with the solve's explanation when it
+---fails; flow:solve(y0, t) returns a solution with a status instead.
+---@class costate.Flow
+---@overload fun(y0: any, t: any): any
+local Flow = {}
+---@param y0 costate.Operand|table
+---@param t costate.Array|number[]
+---@return costate.Solution
+function Flow:solve(y0, t) end
+---@return string
+function Flow:explain() end
+---The same field with some options changed.
+---@param changes table
+---@return costate.Flow
+function Flow:with(changes) end
+
+---@class costate.Solution
+---@field status string "ok", "max_steps", "step_min", "nonfinite", ...
+---@field message? string where, which component, what to try
+---@field values costate.Tensor|table<string, costate.Tensor>
+---@field t costate.Tensor
+---@field stats { evaluations: integer, accepted: integer, rejected: integer, last_step: number }
+
+---@param options costate.OdeOptions
+---@return costate.Flow
+function costate.ode(options) end
+
+---A recurrence: body(carry, x) -> carry [, output] along an axis (the second of rows, else the first).
+---Beyond its length a row keeps its carry and outputs zeros.
+---@param body fun(carry: any, x: any): any, any
+---@param carry any a value or a table of values
+---@param xs any
+---@param options? { lengths?: costate.Array, reverse?: boolean, axis?: integer }
+---@return any carry
+---@return any outputs stacked along the axis
+function costate.scan(body, carry, xs, options) end
+
+-- ---- derivatives and programs ---------------------------------------------------------------------------
+
+---Gradients of f by its arguments: tensors, numbers, tables of them, or a model (a flat vector).
+---@param f fun(...): costate.Value
+---@return fun(...): any ...
+function costate.grad(f) end
+---@param f fun(...): costate.Value
+---@return fun(...): costate.Tensor, any ...
+function costate.value_and_grad(f) end
+---Value and directional derivative.
+---@param f fun(...): costate.Value
+---@return fun(arguments: any[], tangents: any[]): costate.Tensor, costate.Tensor
+function costate.jvp(f) end
+---Hessian times v.
+---@param f fun(x): costate.Value
+---@return fun(x: any, v: any): any
+function costate.hvp(f) end
+---f as one compiled program. A captured number that changes is noticed and refused.
+---@generic F: fun(...): any
+---@param f F
+---@return F
+function costate.compile(f) end
+---@return boolean
+function costate.is_traced() end
+
+-- ---- models -----------------------------------------------------------------------------------------------
+
+---Callable on tensors and values. Its parameters live in one flat vector.
+---@class costate.Model
+---@overload fun(...: costate.Operand): any
+---@field name string keys its random streams
+---@field kind string
+---@field flat costate.Tensor every parameter
+---@field parameters table<string, costate.Tensor> views, as m.parameters["0.weight"]
+
+---@param name string "nn.mlp", or one registered by the script
+---@param options? table when absent, a function of the options is returned
+---@return any model
+function costate.model(name, options) end
+---Trainable numbers and tensors: p.alpha. positive = true | "softplus" | { names } keeps them positive.
+---@param given table<string, number|costate.Tensor|table|boolean|string>
+---@return table
+function costate.parameters(given) end
+
+-- ---- data, training, results --------------------------------------------------------------------------------
+
+---@class costate.Dataset
+local Dataset = {}
+---Windows of one trajectory on equally spaced times: { y0 [batch, ..] rows, t [horizon], y [batch, horizon, ..] rows }.
+---@param rng costate.Rng
+---@param batch integer
+---@param horizon integer
+---@return { y0: costate.Tensor, t: costate.Tensor, y: costate.Tensor }
+function Dataset:windows(rng, batch, horizon) end
+---n different rows.
+---@param rng costate.Rng
+---@param n integer
+---@return table<string, costate.Tensor>
+function Dataset:draw(rng, n) end
+---For `batch =` of cs.train: each row once an epoch.
+---@param options { size: integer, shuffle?: boolean }
+---@return function
+function Dataset:batches(options) end
+---@param options { test: number, seed?: integer }
+---@return costate.Dataset train
+---@return costate.Dataset test
+function Dataset:split(options) end
+
+---@class costate.Rng
+local Rng = {}
+---@param ... integer|integer[]
+---@return costate.Tensor|number
+function Rng:normal(...) end
+---@param ... integer|integer[]
+---@return costate.Tensor|number
+function Rng:uniform(...) end
+---@param n integer
+---@return integer from 1 to n
+function Rng:integer(n) end
+---@param n integer
+---@return costate.Tensor index
+function Rng:permutation(n) end
+---@param n integer
+---@param k integer
+---@return costate.Tensor index k different positions
+function Rng:choose(n, k) end
+
+---@param name string
+---@param options? table when absent, a function of the options is returned
+---@return any dataset
+function costate.dataset(name, options) end
+
+---@class costate.Run
+---@field step integer inside traced functions a live value
+---@field epoch integer
+---@field loss number of the last step
+---@field dir? string
+local Run = {}
+---@param name string
+---@param values costate.Tensor
+---@param options? table
+function Run:plot(name, values, options) end
+
+---@class costate.TrainOptions
+---@field parameters any a model, cs.parameters{...}, or a list of them
+---@field optimizer table cs.optim.adam { lr = 1e-3 }
+---@field steps? integer
+---@field epochs? integer with batch = data:batches{...}; otherwise one step each
+---@field batch? fun(rng: costate.Rng, run: costate.Run): any tensors, numbers and tables of them
+---@field loss fun(batch: any, run: costate.Run): costate.Value, table? one number; and numbers for the metrics
+---@field every? table<integer, fun(run: costate.Run)>
+---@field clip? number largest norm of all gradients together
+---@field schedule? fun(step: integer, lr: number): number learning rate
+---@field validate? fun(run: costate.Run): number
+---@field validate_every? integer steps
+---@field stop? { patience: integer, least?: number } in validations; the best parameters are kept
+---@field log_every? integer steps
+---@field on_failure? "stop"|"skip" when a solve fails or a number is not finite
+---@field quiet? boolean
+---@field name? string
+
+---@class costate.TrainResult
+---@field status string "ok", "stopped_early", or what stopped it: "nonfinite", "max_steps", ...
+---@field message? string
+---@field steps integer
+---@field loss number
+---@field seconds number
+---@field skipped integer
+---@field nfe_forward integer
+---@field nfe_backward integer
+---@field validation? number the best
+---@field best_step? integer
+
+---@param options costate.TrainOptions
+---@return costate.TrainResult
+function costate.train(options) end
+---Declares what `--NAME VALUE` may change; the result holds the values.
+---@param defaults table<string, number|string|boolean>
+---@return table
+function costate.options(defaults) end
+---Headline figures, merged into result.json.
+---@param figures table<string, any>
+function costate.result(figures) end
+---The table of `costate check` for a loss.
+---@param given { loss: function, at: any, batch?: function }
+---@return table
+function costate.check(given) end
+---0 until x reaches `from`, then 1 - rate^(x - from).
+---@param x costate.Operand
+---@param options { rate: number, from?: number }
+---@return costate.Array|number
+function costate.anneal(x, options) end
+
+---Functions (step, lr) -> lr for `schedule =` of cs.train.
+---@class costate.Schedules
+---@field cosine fun(options: { steps: number, final?: number }): function
+---@field exponential fun(options: { decay: number, every?: number, least?: number }): function
+---@field step fun(options: { every: number, factor?: number }): function
+---@field warmup fun(options: { steps: number, after?: function }): function
+
+---Inside a traced function new at every step; refused inside fields.
+---@class costate.Random
+---@field normal fun(shape: integer[]|costate.Array|integer, options?: { rows?: boolean }): costate.Array
+---@field uniform fun(shape: integer[]|costate.Array|integer, options?: { rows?: boolean }): costate.Array
+
+---Figures by gnuplot: file = "name.svg" or ".png". Returns the path, or nil and why not.
+---@class costate.Plot
+---@field lines fun(values: any, options?: table): string?, string?
+---@field points fun(values: any, options?: table): string?, string?
+
+---@class costate.Register
+---@field model fun(type: { name: string, options?: table, parameters?: function, build: function })
+---@field loss fun(type: { name: string, options?: table, build: function })
+---@field dataset fun(type: { name: string, build: function })
+
+---@param ... any
+function costate.print(...) end
+---Nodes with their lines, fusions and buffers of a flow, or of a function on arguments.
+---@param x any
+---@param ... any
+---@return string
+function costate.explain(x, ...) end
+---@return { name: string, version: string, license: string, path: string }[] loaded plugins
+function costate.plugins() end
+---@param name_or_path string
+---@return true|nil
+---@return string? message
+function costate.load_plugin(name_or_path) end
+---@param value any
+---@return string
+function costate.json(value) end
+---@param text string
+---@return any
+---@return string? message
+function costate.parse_json(text) end
+---Seconds of a clock that only goes forward.
+---@return number
+function costate.clock() end
+
+return costate

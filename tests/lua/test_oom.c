@@ -85,7 +85,7 @@ static int body(lua_State *L) {
 /* Runs the script once; returns whether it succeeded. */
 static int run(meter *m, char *message, size_t size) {
   lua_State *L = lua_newstate(allocate, m);
-  if (!L) return 0;
+  if (!L) return snprintf(message, size, "no memory for a state"), 0;
   lua_pushcfunction(L, body); /* a light function: needs no memory */
   int ok = lua_pcall(L, 0, 0, 0) == LUA_OK;
   const char *text = ok ? "" : lua_tostring(L, -1);
