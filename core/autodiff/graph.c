@@ -152,7 +152,7 @@ static cst_node **find_slot(cst_graph_impl *m, uint64_t h, const cst_op *op,
     cst_node **s = &m->table[i & (m->table_size - 1)];
     if (!*s) return s;
     if ((*s)->hash == h && (*s)->op == op && (*s)->n_in == n && same_attrs((*s)->attrs, a) &&
-        memcmp((*s)->in, in, n * sizeof *in) == 0)
+        (n == 0 || memcmp((*s)->in, in, n * sizeof *in) == 0))
       return s;
   }
 }

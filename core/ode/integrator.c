@@ -59,7 +59,9 @@ static cst_status make(cst_integrator *i) {
   cst_solver_config s = {.struct_size = sizeof s, .host = i->host, .type = c->solver,
                          .options = i->solver_options, .dtype = c->dtype, .rows = c->rows, .n = c->n,
                          .n_stage = c->n_stage};
-  return c->solver->create(&s, &i->solver);
+  cst_status st = c->solver->create(&s, &i->solver);
+  if (st != CST_OK) i->solver = NULL; /* nothing was made: nothing to destroy */
+  return st;
 }
 
 cst_status cst_integrator_new(const cst_host *host, const cst_integrator_config *config,

@@ -60,6 +60,7 @@ static cst_status create_method(cst_context *ctx, cst_solve_plan *p, back_state 
                            .forward = &c, .n_captures_scalars = f->n_captures};
   cst_status st = p->gradient->accepts(cst_host_of(ctx), p->solver);
   if (st == CST_OK) st = p->gradient->create(&g, &b->gradient);
+  if (st != CST_OK) b->gradient = NULL; /* nothing was made: nothing to destroy */
   cst_field_rhs_free(r);
   return st;
 }

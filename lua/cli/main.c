@@ -22,11 +22,25 @@
 extern int luaopen_costate_core(lua_State *L);
 
 static volatile sig_atomic_t interrupts = 0;
+static lua_State *running = NULL;
 
-/* The first interrupt lets the present step finish; the third gives up on it. */
+/* Raised at the next instruction of the script: { costate_exit = "interrupted" }. */
+static void stop_script(lua_State *L, lua_Debug *ar) {
+  (void)ar;
+  lua_sethook(L, NULL, 0, 0);
+  lua_newtable(L);
+  lua_pushliteral(L, "interrupted");
+  lua_setfield(L, -2, "costate_exit");
+  lua_error(L);
+}
+
+/* The first interrupt lets the present training step finish, the second stops the script at its next
+ * instruction (lua_sethook may be called from a handler), the third ends the process. */
 static void on_interrupt(int sig) {
   (void)sig;
   if (++interrupts >= 3) _exit(3);
+  if (interrupts == 2)
+    lua_sethook(running, stop_script, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
 }
 
 static int interrupted(lua_State *L) {
@@ -124,9 +138,9 @@ static int protected_main(lua_State *L) {
 
 int main(int argc, char **argv) {
   struct sigaction action = {.sa_handler = on_interrupt};
-  sigaction(SIGINT, &action, NULL);
-  lua_State *L = luaL_newstate();
+  lua_State *L = running = luaL_newstate();
   if (!L) return fprintf(stderr, "costate: not enough memory\n"), 1;
+  sigaction(SIGINT, &action, NULL);
   lua_pushcfunction(L, message_handler);
   lua_pushcfunction(L, protected_main);
   lua_pushinteger(L, argc);
@@ -134,6 +148,7 @@ int main(int argc, char **argv) {
   int code = 1;
   if (lua_pcall(L, 2, 1, 1) == LUA_OK) code = (int)lua_tointeger(L, -1);
   else fprintf(stderr, "costate: %s\n", lua_tostring(L, -1) ? lua_tostring(L, -1) : "unknown error");
+  signal(SIGINT, SIG_DFL); /* the state is about to go */
   lua_close(L);
   if (fflush(stdout) != 0 && code == 0) code = 1;
   return code;

@@ -147,6 +147,7 @@ function commands.run(args)
   if given.resume then usage_error("--resume is not available yet") end
   local run = require "costate.run"
   require "costate"
+  run.interrupted = require("costate._host").interrupted
   run.arguments = table.move(args, 1, #args, 1, {})
   if given.out == true then usage_error("--out needs a directory") end
   if given.out then

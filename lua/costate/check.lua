@@ -278,7 +278,7 @@ local function row_of(name, m, reference, rtol)
     local d, allowed = difference(g[group], reference.gradient[group]), row.tolerance
     if group == "times" then allowed = math.max(allowed, tolerance_of("finite", rtol)) end
     row[group] = d
-    if d and not (d <= allowed) then row.ok = false end
+    row.ok = row.ok and (d == nil or d <= allowed) -- a NaN is not allowed either
   end
   return row
 end
@@ -334,8 +334,8 @@ local function number(x) return x and ("%.1e"):format(x) or "-" end
 
 --- The table that `costate check` prints.
 function M.format(result)
-  local lines = { ("loss %.9g; solver %s, rtol %g; differences relative to forward (times: to finite), along %d %s directions"):format(
-    result.loss, result.solver or "none", result.rtol, result.directions, result.kind) }
+  local lines = { ("loss %.9g; solver %s, rtol %g; differences relative to forward (times: to finite), along %d %s "
+    .. "directions"):format(result.loss, result.solver or "none", result.rtol, result.directions, result.kind) }
   lines[2] = ("%-20s %10s %10s %10s %10s %12s %9s  %s"):format("method", "parameters", "state", "times", "allowed",
     "evaluations", "ms", "")
   for _, r in ipairs(result.rows) do

@@ -23,7 +23,7 @@ local spec = {
 -- ---- options ------------------------------------------------------------------------------------
 
 --- Splits "name" or { name = "name", option = ... } into name, table of the rest.
-local function named(x, what, fallback)
+local function name_and_rest(x, what, fallback)
   if x == nil then return fallback, {} end
   if type(x) == "string" then return x, {} end
   local rest = {}
@@ -86,7 +86,7 @@ local function resolve(given)
     if x ~= nil and type(x) ~= "string" and type(x) ~= "table" then
       core.fail(("option '%s' of ode must be a name or a table, got a %s"):format(kind, type(x)))
     end
-    local name, rest = named(x, kind, defaults[kind])
+    local name, rest = name_and_rest(x, kind, defaults[kind])
     parts[#parts + 1] = { kind = kind, name = name, rest = rest, entry = find(kind, name) }
   end
   local o = options.check("ode", distribute(given, parts), spec)
@@ -249,6 +249,7 @@ end
 --- Records the solve in the current trace: values, one or a table by part.
 function Flow:build(y0, t)
   local state = self:state_of(y0)
+  self.lone = state.lone
   local times = as_times(t)
   if hooks.probe then
     for _, p in ipairs(state.parts) do p.value = hooks.probe("state", p.value) end
@@ -321,6 +322,21 @@ function Solution:__tostring()
     self.message and "\n" .. self.message or "")
 end
 
+--- sol(t): the state at one time, found by solving again from the start up to there.
+function Solution:__call(t)
+  if type(t) ~= "number" then core.fail("a solution is asked for one time: sol(12.5)") end
+  local values = self.flow(self.y0, { self.t[1], t })
+  local function last(v) -- [T, D] of one state, [B, T, ...] of a batch
+    local shape = v.shape
+    table.remove(shape, self.t_axis)
+    return core.reshape(core.slice(v, self.t_axis, 2, 2), shape)
+  end
+  if core.kind(values) then return last(values) end
+  local out = {}
+  for k, v in pairs(values) do out[k] = last(v) end
+  return out
+end
+
 --- flow:solve(y0, t): a solution with status, message, values and stats; never raises for what the
 --- numbers do.
 function Flow:solve(y0, t)
@@ -329,7 +345,7 @@ function Flow:solve(y0, t)
   local values, status, message, program, times = self:eager(y0, t)
   local report = program:stats()
   return setmetatable({ values = values, t = times, status = status, message = message,
-    stats = report.forward }, Solution)
+    stats = report.forward, flow = self, y0 = y0, t_axis = self.lone and 1 or 2 }, Solution)
 end
 
 function Flow:__tostring()

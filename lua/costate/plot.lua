@@ -30,8 +30,12 @@ local function quoted(s) return "'" .. tostring(s):gsub("'", "''") .. "'" end
 
 local function terminal(o)
   local w, h = o.width or 720, o.height or 480
-  if o.file:match("%.png$") then return ("pngcairo size %d,%d font 'Sans,11' linewidth 1.2"):format(2 * w, 2 * h) end
-  if o.file:match("%.svg$") then return ("svg size %d,%d dynamic background rgb 'white' font 'Sans,12' linewidth 1"):format(w, h) end
+  if o.file:match("%.png$") then
+    return ("pngcairo size %d,%d font 'Sans,16' linewidth 2"):format(2 * w, 2 * h)
+  end
+  if o.file:match("%.svg$") then
+    return ("svg size %d,%d dynamic background rgb 'white' font 'Sans,12' linewidth 1"):format(w, h)
+  end
   core.fail(("plot: the file '%s' must end in .svg or .png"):format(o.file))
 end
 

@@ -103,7 +103,7 @@ local function tangent(f, args, vs)
   return y, dots[1] or core.zeros_like(y)
 end
 
---- Reverse over forward would give H v as the gradient of the directional derivative.
+--- Reverse over forward: H v is the gradient of the directional derivative.
 local function hessian(f, args, vs)
   local tr = core.current()
   args = numbers_to_values(args)

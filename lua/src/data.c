@@ -39,7 +39,7 @@ static int windows(lua_State *L) {
   return 1;
 }
 
-/* core.head(t, n) -> view of the first n rows; core.range(t, first, last) of rows first to last */
+/* core.range(t, first, last) -> view of rows first to last */
 static int range(lua_State *L) {
   cst_tensor *t = lcs_check_tensor(L, 1);
   lua_Integer first = luaL_checkinteger(L, 2), last = luaL_checkinteger(L, 3);

@@ -122,7 +122,7 @@ static lcs_trace *check_trace(lua_State *L) {
   return tr;
 }
 
-/* core.trace(rows, field, parts...) -> Trace: open until closed (a to-be-closed variable). */
+/* core.trace(rows, field) -> Trace: open until closed (a to-be-closed variable). */
 static int trace_new(lua_State *L) {
   lcs_state *st = lcs_state_of(L);
   lua_Integer rows = luaL_optinteger(L, 1, 0);
@@ -296,7 +296,7 @@ static int trace_finish(lua_State *L) {
   return 2;
 }
 
-/* trace:inputs() -> number of declared inputs, of captures, of values, rows */
+/* trace:size() -> number of declared inputs, of captures, of values, rows */
 static int trace_size(lua_State *L) {
   lcs_trace *tr = luaL_checkudata(L, 1, LCS_TRACE);
   lua_pushinteger(L, (lua_Integer)tr->n_inputs);

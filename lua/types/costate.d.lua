@@ -452,6 +452,7 @@ function Flow:with(changes) end
 ---@field message? string where, which component, what to try
 ---@field values costate.Tensor|table<string, costate.Tensor>
 ---@field t costate.Tensor
+---@overload fun(t: number): any the state at one time, found by solving again up to there
 ---@field stats { evaluations: integer, accepted: integer, rejected: integer, last_step: number }
 
 ---@param options costate.OdeOptions

@@ -39,10 +39,12 @@ static cst_status create(const cst_solver_config *c, void **state) {
   size_t slopes = (size_t)r->stages * stage + rk_round(c->n * r->size);
   r->y = c->host->alloc(c->host, stage + slopes + (size_t)(RK_SUM_P + r->degree) * tail);
   r->space = r->y ? r->y + stage : NULL;
+  if (!r->y) {
+    c->host->free(c->host, r);
+    return CST_ENOMEM;
+  }
   *state = r;
-  if (r->y) return CST_OK;
-  c->host->free(c->host, r);
-  return CST_ENOMEM;
+  return CST_OK;
 }
 
 static void destroy(const cst_host *host, void *state) {

@@ -55,7 +55,7 @@ static cst_status two_datasets(cst_context *ctx) {
   return dataset(ctx, "datasets.lotka_volterra", few, 1);
 }
 
-/* mse(mlp(x), x) as a graph. */
+/* mse(mlp(x), x) as a graph. Inputs without names: a name lost for want of memory is no failure. */
 static cst_status trace(cst_context *ctx, const cst_entry *model, const cst_options *o,
                         const cst_layout *layout) {
   const cst_type row = {.dtype = CST_F64, .space = CST_ROW, .rank = 2, .dim = {4, 2}};
@@ -63,9 +63,9 @@ static cst_status trace(cst_context *ctx, const cst_entry *model, const cst_opti
   cst_graph *g = NULL;
   if (!loss) return cst_last_status(ctx);
   CST_TRY(cst_graph_new(ctx, CST_F64, 4, &g));
-  cst_value x = cst_graph_input(g, &row, "x"), params[4] = {0};
+  cst_value x = cst_graph_input(g, &row, NULL), params[4] = {0};
   for (size_t i = 0; i < layout->n; i++)
-    params[i] = cst_graph_input(g, &layout->parameter[i].type, layout->parameter[i].name);
+    params[i] = cst_graph_input(g, &layout->parameter[i].type, NULL);
   cst_value both[2] = {((const cst_model_type *)model->type)->build(g, o, params, &x, 1), x};
   ((const cst_loss_type *)loss->type)->build(g, NULL, both);
   cst_status st = g->status;

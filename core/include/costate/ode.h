@@ -162,7 +162,7 @@ typedef struct cst_solver_type {
   int error_order;           /* ADAPTIVE: the estimate shrinks as h^(error_order + 1) */
   int dense_order;           /* of `dense` */
   uint32_t traits;
-  cst_status (*create)(const cst_solver_config *c, void **state); /* REQUIRED */
+  cst_status (*create)(const cst_solver_config *c, void **state); /* REQUIRED; *state only on success */
   void (*destroy)(const cst_host *host, void *state);             /* REQUIRED */
   cst_status (*reset)(void *state);                               /* optional: forget history */
   cst_status (*step)(void *state, cst_step *s);                   /* REQUIRED */
@@ -325,7 +325,7 @@ typedef struct cst_gradient_type {
   uint32_t solver_needs; /* traits the solver must have */
   /* REQUIRED. Whether it works with this solver; says why not with host->fail. */
   cst_status (*accepts)(const cst_host *host, const cst_solver_type *solver);
-  cst_status (*create)(const cst_gradient_config *c, void **state); /* REQUIRED */
+  cst_status (*create)(const cst_gradient_config *c, void **state); /* REQUIRED; *state only on success */
   void (*destroy)(const cst_host *host, void *state);               /* REQUIRED */
   cst_status (*pullback)(void *state, const cst_solve_pullback *p); /* REQUIRED */
 } cst_gradient_type;
