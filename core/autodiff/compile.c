@@ -61,7 +61,7 @@ static void find_aliases(compiler *c) {
 
 /* ---- pass 3: chains ------------------------------------------------------------------------------------ */
 
-enum { MIXED = UINT32_MAX };
+static const cst_value MIXED = UINT32_MAX; /* read by nodes of several chains, or by others */
 
 /* Groups a node into its readers' chain when all its readers are in one chain of its type. */
 static void group_nodes(compiler *c) {
@@ -159,7 +159,7 @@ cst_status cst_program_new_for(cst_function *f, const bool *accumulate, size_t r
   *out = NULL;
   cst_program *p = cst_alloc(ctx, sizeof *p);
   if (!p) return CST_ENOMEM;
-  *p = (cst_program){.object = {1, program_destroy}, .ctx = ctx, .f = cst_object_retain(f),
+  *p = (cst_program){.object = {.refs = 1, .destroy = program_destroy}, .ctx = ctx, .f = cst_object_retain(f),
                      .rows = rows};
   c.p = p;
   cst_value *slot_value = NULL;

@@ -34,7 +34,7 @@ cst_status cst_field_new(cst_context *ctx, cst_function *f, uint32_t n_parts, cs
   CST_TRY(check_parts(ctx, f, n_parts));
   cst_field *x = cst_alloc(ctx, sizeof *x);
   if (!x) return CST_ENOMEM;
-  *x = (cst_field){.object = {1, field_destroy}, .ctx = ctx, .f = cst_object_retain(f), .n_parts = n_parts,
+  *x = (cst_field){.object = {.refs = 1, .destroy = field_destroy}, .ctx = ctx, .f = cst_object_retain(f), .n_parts = n_parts,
                    .n_captures = f->n_in - 1 - n_parts, .rows = (size_t)f->graph->rows};
   x->derived[FIELD_EVAL] = cst_object_retain(f);
   *out = x;

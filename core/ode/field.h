@@ -16,8 +16,6 @@
 
 typedef enum cst_field_program { FIELD_EVAL, FIELD_KEEP, FIELD_PULL, FIELD_JOINT, FIELD_PROGRAMS } cst_field_program;
 
-enum { FIELD_NO_OUTPUT = UINT32_MAX };
-
 typedef struct cst_field {
   cst_object object;
   cst_context *ctx;

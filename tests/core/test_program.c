@@ -54,8 +54,8 @@ static void free_data(data *d) { free(d->y), free(d->w), free(d->b), free(d->v);
 static void fewer_rows_same_bits(void) {
   cst_context *ctx = cst_context_new(NULL);
   cst_function *f = layers(ctx, 37);
-  cst_program *p;
-  cst_workspace *w;
+  cst_program *p = NULL;
+  cst_workspace *w = NULL;
   data d = make_data();
   float whole[37 * K], part[37 * K];
   const void *in[5] = {&d.t, d.y, d.w, d.b, d.v};
@@ -77,8 +77,8 @@ static void coupled_rows_are_refused_by_name(void) {
   cst_context *ctx = cst_context_new(NULL);
   cst_graph *g;
   cst_function *f;
-  cst_program *p;
-  cst_workspace *w;
+  cst_program *p = NULL;
+  cst_workspace *w = NULL;
   cst_type y = rows_of(4, 2);
   float in[8] = {1, 2, 3, 4, 5, 6, 7, 8}, out[8];
   cst_value mixes;
@@ -136,8 +136,8 @@ static void threads_and_chunks_same_bits(void) {
   /* A chunked evaluation gives the bits of one whole program. */
   cst_context *ctx = cst_context_new(NULL);
   cst_function *f = layers(ctx, MOST);
-  cst_program *p;
-  cst_workspace *w;
+  cst_program *p = NULL;
+  cst_workspace *w = NULL;
   float *whole = calloc(MOST * K, sizeof(float));
   CU_ASSERT_FATAL(cst_program_new(f, NULL, &p) == CST_OK && cst_workspace_new(p, &w) == CST_OK);
   CU_ASSERT(cst_program_run(w, MOST, (const void *[]){&d.t, d.y, d.w, d.b, d.v}, (void *[]){whole}) == CST_OK);
@@ -151,8 +151,8 @@ static void outputs_accumulate(void) {
   cst_context *ctx = cst_context_new(NULL);
   cst_graph *g;
   cst_function *f;
-  cst_program *p;
-  cst_workspace *w;
+  cst_program *p = NULL;
+  cst_workspace *w = NULL;
   cst_type a = {.dtype = CST_F64, .rank = 2, .dim = {3, 2}};
   double x[6] = {1, 2, 3, 4, 5, 6}, z[6] = {1, 1, 2, 2, 3, 3}, sum[4] = {100, 100, 100, 100}, other[4];
   cst_graph_new(ctx, CST_F64, 0, &g);
@@ -208,8 +208,8 @@ static void the_birth_of_a_nan_is_found(void) {
   cst_context *ctx = cst_context_new(NULL);
   cst_graph *g;
   cst_function *f;
-  cst_program *p;
-  cst_workspace *w;
+  cst_program *p = NULL;
+  cst_workspace *w = NULL;
   cst_type t = {.dtype = CST_F64, .rank = 1, .dim = {3}};
   double x[3] = {1, -1, 2}, out[3];
   char text[128] = "";
@@ -238,8 +238,8 @@ static void draws_depend_on_keys_alone(void) {
   cst_context *ctx = cst_context_new(NULL);
   cst_graph *g;
   cst_function *f;
-  cst_program *p;
-  cst_workspace *w;
+  cst_program *p = NULL;
+  cst_workspace *w = NULL;
   cst_type t = {.dtype = CST_F64, .space = CST_ROW, .rank = 2, .dim = {8, 3}};
   double a[24], b[24], part[24];
   cst_graph_new(ctx, CST_F64, 8, &g);
