@@ -30,9 +30,9 @@ static cst_status grow(cst_dataset_spec *d) {
 static cst_status add(cst_dataset_spec *d, const char *name, uint8_t dtype, int rank,
                       const int64_t *dim, bool rows, void **data) {
   cst_dataset *s = d->set;
-  if (!cst_name_valid(name))
-    return cst_fail(d->ctx, CST_EINVAL, "dataset '%s' names a tensor '%.80s': names are [a-z0-9_]+",
-                    d->dataset, name ? name : "");
+  if (!name || !name[0] || strlen(name) > 255)
+    return cst_fail(d->ctx, CST_EINVAL, "dataset '%s' has a tensor without a name, or with one of more "
+                    "than 255 bytes", d->dataset);
   for (size_t i = 0; i < s->n; i++)
     if (strcmp(s->name[i], name) == 0)
       return cst_fail(d->ctx, CST_EEXISTS, "dataset '%s' makes tensor '%s' twice", d->dataset, name);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * csv: columns of a file of comma-separated values as the tensors "t" [N] (the time column, if
- * named) and "y" [N, columns], and each column once more under its own name if that can name a
- * tensor, [a-z0-9_]+. Where a field is a marker of missing values, y is NaN and "mask" [N, columns]
- * is 0, elsewhere 1.
+ * named) and "y" [N, columns], and each column once more under its own name. Where a field is a marker of
+ * missing values, y is NaN and "mask" [N, columns] is 0, elsewhere 1.
  */
 #include <locale.h>
 #include <math.h>
@@ -123,7 +122,7 @@ static cst_status fill_values(const job *j, const double **y_out) {
 }
 
 static bool can_name_tensor(const char *name) {
-  return *name && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(name);
+  return *name && strlen(name) < 256;
 }
 
 /* Each column by its own name, unless that is taken: by another tensor or an earlier choice. */
