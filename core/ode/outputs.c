@@ -5,6 +5,8 @@
  *
  *     y(t + x h) = (1 - v) y + v y1 + h x (1-x)^2 f0 - h x^2 (1-x) f1,   v = x^2 (3 - 2x).
  */
+#include <string.h>
+
 #include "ode/integrate_internal.h"
 
 static cst_status give(cst_integrator *i, void *y, bool *jumped) {
@@ -21,6 +23,7 @@ static cst_status give(cst_integrator *i, void *y, bool *jumped) {
 cst_status cst_outputs_start(cst_integrator *i) {
   cst_progress *r = &i->run;
   bool jumped = false;
+  if (r->in->slope) memset(r->in->slope, 0, r->rhs->n * i->size);
   while (r->next < r->in->n_times && r->in->times[r->next] == r->t)
     CST_TRY(give(i, r->y, &jumped));
   return CST_OK;
@@ -34,12 +37,38 @@ static void hermite(const cst_integrator *i, double x, void *y) {
   i->host->combine(i->config.dtype, r->rhs->n, r->y, 4, c, k, y);
 }
 
+/* d/dx of hermite. */
+static void hermite_slope(const cst_integrator *i, double x, void *slope) {
+  const cst_progress *r = &i->run;
+  double v = 6 * x * (1 - x), h = r->used;
+  const double c[4] = {-v, v, h * (1 - x) * (1 - 3 * x), -h * x * (2 - 3 * x)};
+  const void *k[4] = {r->y, r->y1, r->f0, r->f1};
+  i->host->combine(i->config.dtype, r->rhs->n, NULL, 4, c, k, slope);
+}
+
 static cst_status interpolate(cst_integrator *i, double x) {
   cst_progress *r = &i->run;
-  if (i->config.solver->dense)
-    return i->config.solver->dense(i->solver, &r->step, x, i->output, NULL);
+  void *slope = r->in->slope;
+  const double per_step = 1 / r->used;
+  if (i->config.solver->dense) {
+    CST_TRY(i->config.solver->dense(i->solver, &r->step, x, i->output, slope));
+  } else {
+    if (!r->f1) CST_TRY(cst_derivative_after(i));
+    hermite(i, x, i->output);
+    if (slope) hermite_slope(i, x, slope);
+  }
+  if (slope) i->host->combine(i->config.dtype, r->rhs->n, NULL, 1, &per_step, (const void *[]){slope}, slope);
+  return CST_OK;
+}
+
+/* At the end of a step the solution goes on along f, unless it is the end of the solve. */
+static cst_status slope_at_end(cst_integrator *i) {
+  cst_progress *r = &i->run;
+  if (!r->in->slope) return CST_OK;
+  memset(r->in->slope, 0, r->rhs->n * i->size);
+  if (r->t1 == r->finish) return CST_OK;
   if (!r->f1) CST_TRY(cst_derivative_after(i));
-  hermite(i, x, i->output);
+  memcpy(r->in->slope, r->f1, r->rhs->n * i->size);
   return CST_OK;
 }
 
@@ -49,6 +78,7 @@ cst_status cst_outputs_step(cst_integrator *i, bool *jumped) {
     double time = r->in->times[r->next];
     if ((time - r->t1) * r->direction > 0) break;
     if (time == r->t1) {
+      CST_TRY(slope_at_end(i));
       CST_TRY(give(i, r->y1, r->in->stops ? jumped : NULL));
     } else {
       CST_TRY(interpolate(i, (time - r->t) / r->used));

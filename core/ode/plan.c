@@ -124,8 +124,19 @@ uint32_t cst_solve_plan_programs(const cst_solve_plan *p, bool recorded) {
 
 /* ---- the tangent ------------------------------------------------------------------------------------------- */
 
-/* (t, y.., y_dot.., c.., c_dot..) -> (dy.., dy_dot..) */
-static cst_status tangent_function(const cst_solve_plan *p, const bool *has, cst_function **out) {
+/* The tangent of t, and of dy the part that comes from a step size which moves (timed.c). */
+static cst_value time_tangent(cst_graph *g, cst_value t, cst_value clock) {
+  cst_value now[3];
+  for (int i = 0; i < 3; i++) now[i] = cst_reshape(g, cst_slice(g, clock, 0, i, i + 1, 1), 0, NULL);
+  return cst_add(g, now[0], cst_mul(g, now[1], cst_sub(g, t, now[2])));
+}
+
+static cst_value stretch(cst_graph *g, cst_value clock, cst_value dy) {
+  return cst_mul(g, cst_reshape(g, cst_slice(g, clock, 0, 1, 2, 1), 0, NULL), dy);
+}
+
+/* (t, y.., y_dot.., c.., c_dot.. [, clock]) -> (dy.., dy_dot..) */
+static cst_status tangent_function(const cst_solve_plan *p, const bool *has, bool timed, cst_function **out) {
   const cst_function *f = p->field->f;
   uint32_t n_parts = p->n_parts, n = f->n_in;
   cst_graph *g;
@@ -142,9 +153,13 @@ static cst_status tangent_function(const cst_solve_plan *p, const bool *has, cst
     for (uint32_t i = 1 + n_parts; i < n; i++)
       if (!tangent || has[i - 1 - n_parts])
         in[m++] = (tangent ? dot : arg)[i] = cst_graph_input(g, type_at(f->graph, f->inputs[i]), node_at(f->graph, f->inputs[i])->name);
+  cst_type three = {.dtype = CST_F64, .rank = 1, .dim = {3}};
+  cst_value clock = timed ? cst_graph_input(g, &three, "clock") : CST_NONE;
+  if (timed) in[m++] = clock, dot[0] = time_tangent(g, arg[0], clock);
   cst_status st = cst_function_call(g, f, arg, dy);
   if (st == CST_OK) st = cst_graph_jvp(g, arg, dot, n, dy, n_parts, dy + n_parts);
   for (uint32_t i = 0; st == CST_OK && i < n_parts; i++) {
+    if (timed) dy[n_parts + i] = add_values(g, dy[n_parts + i], stretch(g, clock, dy[i]));
     dy[n_parts + i] = value_or_zero(g, dy[n_parts + i], dy[i]);
     st = g->status;
   }
@@ -162,10 +177,11 @@ static cst_status copy_types(const cst_solve_plan *from, cst_solve_plan *to) {
   return own_options(ctx, "gradient", from->gradient->options, from->gradient_options, &to->gradient_options);
 }
 
-cst_status cst_solve_plan_tangent(const cst_solve_plan *p, const bool *has_capture, cst_solve_plan **out) {
+cst_status cst_solve_plan_tangent(const cst_solve_plan *p, const bool *has_capture, bool timed, cst_solve_plan **out) {
   uint32_t flags[64];
   const char *names[64];
   *out = NULL;
+  if (p->timed) return cst_fail(p->ctx, CST_EUNSUPPORTED, "a second tangent in the times of a solve");
   if (2 * p->n_parts > 64) return cst_fail(p->ctx, CST_EUNSUPPORTED, "a tangent of more than 32 parts");
   for (uint32_t i = 0; i < p->n_parts; i++) {
     flags[i] = p->flags[i], names[i] = p->names[i];
@@ -174,9 +190,10 @@ cst_status cst_solve_plan_tangent(const cst_solve_plan *p, const bool *has_captu
   }
   cst_function *f = NULL;
   cst_solve_plan *q = NULL;
-  cst_status st = tangent_function(p, has_capture, &f);
+  cst_status st = tangent_function(p, has_capture, timed, &f);
   if (st == CST_OK) st = new_plan(p->ctx, f, 2 * p->n_parts, flags, names, &p->o, &q);
   if (st == CST_OK) st = copy_types(p, q);
+  if (q) q->timed = timed;
   cst_object_release(f);
   if (st == CST_OK) *out = q;
   else cst_object_release(q);

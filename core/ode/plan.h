@@ -22,6 +22,7 @@ struct cst_solve_plan {
   const cst_gradient_type *gradient;
   cst_options *solver_options, *controller_options, *gradient_options;
   cst_solve_options o; /* scalars; the names and option pointers are not used */
+  bool timed;          /* a tangent plan that carries the tangent of the times: see timed.c */
 };
 
 static inline const cst_solve_plan *cst_solve_plan_of(const cst_attrs *a) {
@@ -32,7 +33,7 @@ static inline const cst_solve_plan *cst_solve_plan_of(const cst_attrs *a) {
 uint32_t cst_solve_plan_programs(const cst_solve_plan *p, bool recorded);
 /* The plan of the tangent: parts and captures followed by their tangents (those in `has`, by field
  * input), tangent parts uncontrolled, so that it takes the very steps of the plan itself. */
-cst_status cst_solve_plan_tangent(const cst_solve_plan *p, const bool *has_capture, cst_solve_plan **out);
+cst_status cst_solve_plan_tangent(const cst_solve_plan *p, const bool *has_capture, bool timed, cst_solve_plan **out);
 
 /* ---- the solve node at run time (solve_op.c), which its pullback reads ------------------------------- */
 
@@ -49,6 +50,8 @@ typedef struct cst_solve_state {
   size_t n_times;
   const double *times;
   void **values;           /* by part, [B, T, n] */
+  void *slope;             /* timed: dy/dt at an output */
+  double clock[3];         /* timed: the capture that tells the field how time moves */
   cst_solve_report report; /* of the last run */
 } cst_solve_state;
 
@@ -58,6 +61,9 @@ cst_integrator_config cst_solve_config(const cst_solve_plan *p, const cst_rhs *f
 /* Copies value i between the stacked parts [B, T, n] and a state vector. */
 void cst_solve_gather(const cst_solve_state *s, void *const *parts, size_t i, void *y);
 void cst_solve_scatter(const cst_solve_state *s, void *const *parts, size_t i, const void *y);
+
+/* timed.c: the run of a timed plan; `times_dot` has one entry a time. */
+cst_status cst_solve_timed(cst_solve_state *s, cst_integration *run, const double *times_dot);
 
 /* Registers the ops solve and solve_back. */
 cst_status cst_register_solve(const cst_host *h);

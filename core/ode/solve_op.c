@@ -99,7 +99,8 @@ static cst_status solve_state_new(cst_context *ctx, const cst_instruction *q, si
   if (recorded && (p->gradient->needs & CST_NEEDS_TAPE) &&
       !(s->tape = cst_tape_new(ctx, p->o.memory ? p->o.memory : (size_t)1 << 30)))
     return CST_ENOMEM;
-  s->y = cst_alloc(ctx, (f->n + 1) * cst_dtype_size((cst_dtype)f->dtype));
+  s->y = cst_alloc(ctx, 2 * (f->n + 1) * cst_dtype_size((cst_dtype)f->dtype));
+  if (p->timed && s->y) s->slope = (char *)s->y + (f->n + 1) * cst_dtype_size((cst_dtype)f->dtype);
   s->capture = cst_alloc(ctx, (p->field->n_captures + p->n_parts + 1) * sizeof *s->capture);
   if (!s->y || !s->capture) return CST_ENOMEM;
   s->values = s->capture + p->field->n_captures;
@@ -175,7 +176,10 @@ static cst_status solve_run(const cst_call *c) {
   const cst_solve_plan *p = s->plan;
   const cst_operand *times = &c->q->operand[p->n_parts];
   for (uint32_t i = 0; i < p->n_parts; i++) s->values[i] = c->p[c->q->n_in + i];
-  cst_field_rhs_bind(s->rhs, (const void *const *)(c->p + p->n_parts + 1), c->run);
+  const double *times_dot = p->timed ? c->p[c->q->n_in - 1] : NULL;
+  for (uint32_t i = 0; i < p->field->n_captures; i++) s->capture[i] = c->p[p->n_parts + 1 + i];
+  if (p->timed) s->capture[p->field->n_captures - 1] = s->clock;
+  cst_field_rhs_bind(s->rhs, (const void *const *)s->capture, c->run);
   load_initial(s, c->p);
   if (s->tape) cst_tape_clear(s->tape);
   s->n_times = times->inner, s->times = c->p[p->n_parts];
@@ -184,7 +188,7 @@ static cst_status solve_run(const cst_call *c) {
       .struct_size = sizeof run, .rhs = cst_field_rhs_base(s->rhs), .times = s->times, .n_times = s->n_times,
       .y = s->y, .at = keep_value, .arg = s, .tape = s->tape, .schedule = &s->schedule,
       .replay = c->run->replay && s->replayed, .stats = &s->report.forward};
-  cst_status st = cst_integrate(s->integrator, &run);
+  cst_status st = p->timed ? cst_solve_timed(s, &run, times_dot) : cst_integrate(s->integrator, &run);
   s->replayed = st == CST_OK;
   s->report.tape_bytes = s->tape ? cst_tape_bytes(s->tape) : 0;
   s->report.status = st;
@@ -203,6 +207,8 @@ static cst_status solve_vjp(cst_graph *g, const cst_attrs *a, const cst_value *i
   const cst_solve_plan *p = cst_solve_plan_of(a);
   uint32_t n_parts = p->n_parts, n_caps = p->field->n_captures;
   cst_value back[4 * MOST_VALUES];
+  if (p->timed)
+    return cst_graph_fail(g, CST_EUNSUPPORTED, "a tangent in the times of a solve has no reverse derivative"), g->status;
   size_t m = 0;
   cst_attrs at = {.n_ints = 2, .i = {n_parts, 0}, .object = a->object};
   back[m++] = out[n_parts];
@@ -230,13 +236,13 @@ static cst_status solve_jvp(cst_graph *g, const cst_attrs *a, const cst_value *i
   uint32_t n_parts = p->n_parts, n_caps = p->field->n_captures, nc = 0;
   cst_value y0[64], caps[2 * MOST_VALUES];
   bool has[MOST_VALUES] = {false};
-  if (dot[n_parts])
-    return cst_graph_fail(g, CST_EUNSUPPORTED, "a solve has no tangent in its times: use a reverse derivative"), g->status;
   for (uint32_t i = 0; i < n_caps; i++) caps[nc++] = in[n_parts + 1 + i];
   for (uint32_t i = 0; i < n_caps; i++)
     if ((has[i] = dot[n_parts + 1 + i] != CST_NONE)) caps[nc++] = dot[n_parts + 1 + i];
   cst_solve_plan *tangent;
-  cst_status st = cst_solve_plan_tangent(p, has, &tangent);
+  bool timed = dot[n_parts] != CST_NONE;
+  if (timed) caps[nc++] = dot[n_parts]; /* in the place of the clock, see timed.c */
+  cst_status st = cst_solve_plan_tangent(p, has, timed, &tangent);
   if (st != CST_OK) return g->status = st;
   for (uint32_t i = 0; i < n_parts; i++) {
     y0[i] = in[i];

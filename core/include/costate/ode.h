@@ -260,6 +260,8 @@ typedef struct cst_integration {
   bool replay;
   cst_solve_stats *stats;    /* optional: added to */
   cst_noise *noise;          /* for STOCHASTIC solvers */
+  void *slope;               /* optional state vector: dy/dt of the output, set before `at`; zero at
+                                times[0] and at the end, where the steps decide */
 } cst_integration;
 
 typedef struct cst_integrator_config {
