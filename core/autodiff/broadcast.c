@@ -44,6 +44,7 @@ static bool grow(int64_t *a, int64_t b) {
 /* The space of the result: ROW wins; PARTIAL stays where the op is linear in it. */
 static cst_space join_space(const cst_op *op, const cst_type *in, size_t n) {
   bool partial = false, all = true, others_shared = true;
+  if (any_row(in, n)) return CST_ROW;
   for (size_t i = 0; i < n; i++) {
     bool here = in[i].space == CST_PARTIAL, linear = op->linear >> i & 1;
     partial |= here;
@@ -51,7 +52,6 @@ static cst_space join_space(const cst_op *op, const cst_type *in, size_t n) {
     if (!here && linear) all = false;
     if (!here && in[i].space != CST_SHARED) others_shared = false;
   }
-  if (any_row(in, n)) return CST_ROW;
   if (!partial) return CST_SHARED;
   bool joint = op->flags & CST_OP_JOINT;
   int count = 0;

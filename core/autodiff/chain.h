@@ -7,7 +7,8 @@
 #include "autodiff/graph_internal.h"
 #include "tensor/kernels.h"
 
-enum { CHAIN_STEPS = 16, CHAIN_OPERANDS = 32, CHAIN_BLOCK = 256 };
+/* A step has at most three operands, and all but the first take a result of the chain. */
+enum { CHAIN_STEPS = 16, CHAIN_OPERANDS = 2 * CHAIN_STEPS + 1, CHAIN_BLOCK = 256 };
 
 /* Element e of the result meets element (e / div) % mod of the operand; mod 0: no wrap. */
 typedef struct cst_chain_operand {

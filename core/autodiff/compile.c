@@ -157,6 +157,8 @@ cst_status cst_program_new_for(cst_function *f, const bool *accumulate, size_t r
   compiler c = {.accumulate = accumulate};
   cst_context *ctx = impl(f->graph)->ctx;
   *out = NULL;
+  for (uint32_t i = 0; i < f->n_out; i++)
+    if (!f->outputs[i]) return cst_fail(ctx, CST_EINVAL, "output %u of a program is no value", i + 1);
   cst_program *p = cst_alloc(ctx, sizeof *p);
   if (!p) return CST_ENOMEM;
   *p = (cst_program){.object = {.refs = 1, .destroy = program_destroy}, .ctx = ctx, .f = cst_object_retain(f),

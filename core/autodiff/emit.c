@@ -26,6 +26,10 @@ static void set_operand(compiler *c, uint32_t slot, cst_value v, cst_value *slot
   slot_value[slot] = v;
 }
 
+static cst_status no_kernel(const compiler *c, const cst_op *op, uint8_t dtype) {
+  return cst_fail(c->ctx, CST_EUNSUPPORTED, "'%s' does not compute in %s", op->name, dtype == CST_F32 ? "f32" : "f64");
+}
+
 static cst_status emit_chain(compiler *c, cst_value root, cst_value *slot_value) {
   cst_value nodes[CHAIN_STEPS];
   cst_chain *chain = cst_alloc(c->ctx, sizeof *chain);
@@ -35,6 +39,11 @@ static cst_status emit_chain(compiler *c, cst_value root, cst_value *slot_value)
     cst_free(c->ctx, chain);
     return cst_fail(c->ctx, CST_EINTERNAL, "an element-wise chain has too many operands");
   }
+  for (size_t i = 0; i < n; i++)
+    if (!chain->step[i].map) {
+      cst_free(c->ctx, chain);
+      return no_kernel(c, node_at(c->g, nodes[i])->op, type_at(c->g, root)->dtype);
+    }
   cst_compiled *k = new_instruction(c, root, chain->n_operands, 1);
   k->chain = chain;
   k->op = node_at(c->g, root)->op;
@@ -48,23 +57,26 @@ static cst_status emit_chain(compiler *c, cst_value root, cst_value *slot_value)
   return CST_OK;
 }
 
-static void emit_node(compiler *c, const cst_node *q, cst_value *slot_value) {
+static cst_status emit_node(compiler *c, const cst_node *q, cst_value *slot_value) {
   cst_compiled *k = new_instruction(c, q->first, q->n_in, q->n_out);
   uint8_t d = q->type[0].dtype == CST_F32 || q->type[0].dtype == CST_F64 ? q->type[0].dtype : c->g->real;
+  if (!q->op->kernel[d == CST_F64]) return no_kernel(c, q->op, d);
   k->op = q->op;
   k->q.kernel = q->op->kernel[d == CST_F64];
   k->q.attrs = q->attrs;
   for (uint32_t i = 0; i < q->n_in; i++) set_operand(c, k->first_slot + i, q->in[i], slot_value);
   for (uint32_t i = 0; i < q->n_out; i++)
     set_operand(c, k->first_slot + q->n_in + i, q->first + i, slot_value);
+  return CST_OK;
 }
 
 cst_status cst_emit_all(compiler *c, cst_value *slot_value) {
   for (cst_value v = 1; v <= c->top; v++) {
     const cst_node *q = node_at(c->g, v);
-    if (q->first != v || !cst_node_runs(c, q) || is_source(q) || is_input(q) || is_alias(q)) continue;
+    if (q->first != v || !cst_node_runs(c, q) || is_source(q) || is_input(q)) continue;
     if (!c->p->mixes && cst_node_mixes(c->g, q)) c->p->mixes = v;
-    if (!is_elementwise(q)) emit_node(c, q, slot_value);
+    if (is_alias(q)) continue;
+    if (!is_elementwise(q)) CST_TRY(emit_node(c, q, slot_value));
     else if (c->group[v] == v) CST_TRY(emit_chain(c, v, slot_value));
   }
   return CST_OK;

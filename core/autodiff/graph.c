@@ -238,6 +238,20 @@ static cst_status infer(cst_graph *g, const cst_op *op, const cst_value *in, siz
   return st;
 }
 
+/* No value may have more elements than memory: then no product of its dimensions overflows. And the
+ * batch of rows is that of the graph. */
+static cst_status check_sizes(cst_graph *g, const cst_type *type, size_t n) {
+  size_t count;
+  char text[64];
+  for (size_t i = 0; i < n; i++) {
+    CST_TRY(cst_shape_count(impl(g)->ctx, type[i].rank, type[i].dim, 8, &count));
+    if (type[i].space == CST_ROW && (type[i].rank < 1 || type[i].dim[0] != g->rows))
+      return cst_fail(impl(g)->ctx, CST_ESHAPE, "%s is not a batch of %lld rows",
+                      cst_type_format(&type[i], text, sizeof text), (long long)g->rows);
+  }
+  return CST_OK;
+}
+
 static void blame_line(cst_graph *g, const cst_op *op) {
   cst_graph_impl *m = impl(g);
   if (m->source && m->line)
@@ -257,6 +271,7 @@ cst_value cst_graph_emit(cst_graph *g, const cst_op *op, const cst_value *in, si
   size_t n_out = 0;
   memset(type, 0, sizeof type[0] * 4);
   g->status = infer(g, op, in, n, a, type, &n_out);
+  if (g->status == CST_OK) g->status = check_sizes(g, type, n_out);
   if (g->status != CST_OK) {
     blame_line(g, op);
     return CST_NONE;
@@ -269,9 +284,13 @@ cst_value cst_graph_emit(cst_graph *g, const cst_op *op, const cst_value *in, si
   return q->first;
 }
 
-/* Element-wise operands of different types are cast to the graph's float type. */
+/* Element-wise operands of different types are cast to the graph's float type, integers always. */
 static void unify(cst_graph *g, const cst_op *op, cst_value *in, size_t n) {
-  if (!(op->flags & CST_OP_ELEMENTWISE)) return;
+  if (!(op->flags & CST_OP_ELEMENTWISE)) {
+    for (size_t i = 0; i < n; i++)
+      if (type_at(g, in[i])->dtype == CST_I64) in[i] = cst_cast(g, in[i], g->real);
+    return;
+  }
   bool differ = false;
   for (size_t i = 0; i < n; i++) {
     uint8_t d = type_at(g, in[i])->dtype;
@@ -312,10 +331,11 @@ cst_value cst_graph_node(cst_graph *g, const char *name, const cst_value *given,
       return cst_graph_fail(g, CST_EINVAL, "input %zu of '%s' is not a value of this graph", i + 1,
                             name);
   cst_value few[3];
-  if ((op->flags & CST_OP_ELEMENTWISE) && n <= 3) {
+  if (op->flags & (CST_OP_ELEMENTWISE | CST_OP_REAL)) {
+    if (n > 3) return cst_graph_fail(g, CST_EUNSUPPORTED, "'%s' of more than 3 values", name);
     memcpy(few, given, n * sizeof *few);
     unify(g, op, few, n);
-    spread(g, op, few, n);
+    if (op->flags & CST_OP_ELEMENTWISE) spread(g, op, few, n);
     if ((op->flags & CST_OP_COMMUTATIVE) && few[0] > few[1]) {
       cst_value t = few[0];
       few[0] = few[1], few[1] = t;

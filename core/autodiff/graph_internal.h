@@ -91,6 +91,16 @@ static inline cst_value add_values(cst_graph *g, cst_value a, cst_value b) {
   return a && b ? cst_add(g, a, b) : a ? a : b;
 }
 
+/* A derivative as the value it belongs to is. Rules compute in the graph's float type, which f64 values
+ * of an f32 graph (the time) do not have; and a value lined up with the batch by its length, or made of
+ * a batch by its length, gets a derivative of the other kind. */
+static inline cst_value derivative_like(cst_graph *g, cst_value x, cst_value like) {
+  uint8_t d = type_at(g, like)->dtype;
+  if (x && type_at(g, x)->dtype != d && (d == CST_F32 || d == CST_F64)) x = cst_cast(g, x, (cst_dtype)d);
+  bool same = !x || (type_at(g, x)->space == CST_ROW) == (type_at(g, like)->space == CST_ROW);
+  return same ? x : cst_broadcast_like(g, x, like);
+}
+
 /* function.c: builds in g what `outs` of `src` need, starting from the values that `map` gives (by value
  * of src; it is completed on the way). */
 cst_status cst_graph_extract(cst_graph *g, const cst_graph *src, cst_value *map, const cst_value *outs,

@@ -5,6 +5,13 @@
  */
 #include "autodiff/compile_internal.h"
 
+/* Outputs made of a storage. */
+static uint32_t parts(const compiler *c, cst_value rep) {
+  uint32_t n = 0;
+  for (size_t i = 0; i < c->n_part; i++) n += c->rep[c->part[i].v] == rep;
+  return n;
+}
+
 /* Readers of a storage beyond the outputs made of it. */
 static uint32_t readers(const compiler *c, cst_value rep) {
   uint32_t n = 0;
@@ -12,13 +19,16 @@ static uint32_t readers(const compiler *c, cst_value rep) {
     if (c->need[v] && c->rep[v] == rep) n += c->uses[v];
   for (cst_value v = rep + 1; v <= c->top; v++) /* an alias reads nothing */
     if (c->need[v] && c->rep[v] == rep && is_alias(node_at(c->g, v))) n--;
-  for (size_t i = 0; i < c->n_part; i++) n -= c->rep[c->part[i].v] == rep;
-  return n;
+  return n - parts(c, rep);
 }
 
+/* Whether the producer may add into the one output that is made of it: whoever else read the storage
+ * would find the sum there. */
 static bool can_add(const compiler *c, cst_value rep) {
   const cst_node *q = node_at(c->g, rep);
-  return !is_elementwise(q) && (q->op->accumulates >> (rep - q->first) & 1);
+  cst_value output = rep - q->first;
+  return !is_elementwise(q) && output < 32 && (q->op->accumulates >> output & 1) && parts(c, rep) == 1 &&
+         readers(c, rep) == 0;
 }
 
 void cst_bind_outputs(compiler *c) {
@@ -27,7 +37,7 @@ void cst_bind_outputs(compiler *c) {
     uint32_t o = c->part[i].output;
     const cst_node *q = node_at(c->g, r);
     bool made = !is_source(q) && !is_input(q) && c->home[r].kind == HOME_NONE;
-    bool direct = made && (!accumulates(c, o) || (can_add(c, r) && readers(c, r) == 0));
+    bool direct = made && (!accumulates(c, o) || can_add(c, r));
     if (direct) {
       c->home[r] = (cst_home){HOME_OUTPUT, o, 0};
       c->add_output[r] = accumulates(c, o);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * Gather and its transpose. The index is an i64 vector or scalar; entries outside the axis are
- * clamped to it by `gather` and ignored by `scatter`, so that no input can reach outside memory.
+ * clamped to it by both, so that no input can reach outside memory.
  */
 #include <string.h>
 
@@ -29,8 +29,16 @@ static cst_status gather_infer(const cst_host *h, const cst_attrs *a, const cst_
     if (i != a->i[0]) out->dim[out->rank++] = in->dim[i];
     else if (in[1].rank) out->dim[out->rank++] = in[1].dim[0];
   }
-  if (in->space == CST_ROW && a->i[0] == 0) out->space = CST_SHARED;
+  bool picks = in[1].rank == 0 || in[1].dim[0] > 0;
+  if (picks && in->dim[a->i[0]] == 0) return h->fail(h, CST_ESHAPE, "an entry of an axis that has none");
+  if ((in->space == CST_ROW && a->i[0] == 0) || in[1].space == CST_ROW) out->space = CST_SHARED;
   return CST_OK;
+}
+
+/* Entries of the index. */
+static size_t picks_of(const cst_call *c) {
+  const cst_operand *o = &c->q->operand[1];
+  return o->type.space == CST_ROW ? c->rows * o->inner : o->inner;
 }
 
 /* [outer, length, inner] around the axis of the long operand (0 of gather, the output of scatter). */
@@ -48,7 +56,7 @@ static size_t clamp(int64_t i, size_t length) {
 }
 
 static cst_status gather_run(const cst_call *c) {
-  size_t outer, length, inner, picks = c->q->operand[1].inner;
+  size_t outer, length, inner, picks = picks_of(c);
   around(&c->q->operand[0].type, c->rows, (int)c->q->attrs->i[0], &outer, &length, &inner);
   size_t bytes = inner * cst_dtype_size(c->q->operand[0].type.dtype);
   const int64_t *index = c->p[1];
@@ -62,9 +70,10 @@ static cst_status gather_run(const cst_call *c) {
 /* scatter: attributes axis, length, drop. (x, index) -> zeros of `length` along axis, x added in. */
 static cst_status scatter_infer(const cst_host *h, const cst_attrs *a, const cst_type *in, size_t n,
                                 cst_type *out, size_t *n_out) {
-  (void)h, (void)n, (void)n_out;
+  (void)n, (void)n_out;
   *out = (cst_type){.dtype = in->dtype, .space = in->space};
   int axis = (int)a->i[0], from = 0;
+  if (a->i[2] && in->rank == CST_MAX_RANK) return h->fail(h, CST_ESHAPE, "more than %d axes", CST_MAX_RANK);
   for (int i = 0; i < in->rank + (a->i[2] ? 1 : 0); i++) {
     if (i == axis) {
       out->dim[out->rank++] = a->i[1];
@@ -73,7 +82,7 @@ static cst_status scatter_infer(const cst_host *h, const cst_attrs *a, const cst
       out->dim[out->rank++] = in->dim[from++];
     }
   }
-  if (in->space == CST_ROW && axis == 0) out->space = CST_SHARED;
+  if ((in->space == CST_ROW && axis == 0) || in[1].space == CST_ROW) out->space = CST_SHARED;
   return CST_OK;
 }
 static void add_into(uint8_t dtype, size_t n, const void *x, void *y) {
@@ -83,7 +92,7 @@ static void add_into(uint8_t dtype, size_t n, const void *x, void *y) {
     for (size_t i = 0; i < n; i++) ((double *)y)[i] += ((const double *)x)[i];
 }
 static cst_status scatter_run(const cst_call *c) {
-  size_t outer, length, inner, picks = c->q->operand[1].inner;
+  size_t outer, length, inner, picks = picks_of(c);
   const cst_type *out = &c->q->operand[2].type;
   around(out, c->rows, (int)c->q->attrs->i[0], &outer, &length, &inner);
   size_t bytes = inner * cst_dtype_size(out->dtype);

@@ -35,7 +35,7 @@ static cst_status push_forward(forward *f, const cst_node *q) {
     cst_graph_fail(f->g, st = CST_EUNSUPPORTED, "'%s' has no forward derivative", q->op->name);
   if (in_dot != few) cst_free(ctx, in_dot);
   for (uint32_t i = 0; i < q->n_out && i < MAX_OUT; i++)
-    if (!f->seed[out[i]]) f->dot[out[i]] = out_dot[i];
+    if (!f->seed[out[i]]) f->dot[out[i]] = derivative_like(f->g, out_dot[i], out[i]);
   return f->g->status != CST_OK ? f->g->status : st;
 }
 
@@ -78,7 +78,7 @@ cst_status cst_graph_jvp(cst_graph *g, const cst_value *xs, const cst_value *x_d
   const char *source = impl(g)->source;
   int line = impl(g)->line;
   for (size_t i = 0; i < n_x; i++)
-    if (xs[i]) f.dot[xs[i]] = x_dot[i], f.seed[xs[i]] = true;
+    if (xs[i]) f.dot[xs[i]] = derivative_like(g, x_dot[i], xs[i]), f.seed[xs[i]] = true;
   mark_needed(&f, ys, n_y, top);
   cst_status st = walk(&f, top);
   for (size_t i = 0; i < n_y; i++) y_dot[i] = st == CST_OK && ys[i] ? f.dot[ys[i]] : CST_NONE;

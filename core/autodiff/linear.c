@@ -82,7 +82,7 @@ static cst_status outer_infer(const cst_host *h, const cst_attrs *at, const cst_
                               cst_type *out, size_t *n_out) {
   (void)at, (void)n, (void)n_out;
   const cst_type *a = &in[0], *b = &in[1];
-  bool fits = a->rank == b->rank && is_vector_of_rows(a) && a->dtype == b->dtype;
+  bool fits = a->rank == b->rank && is_vector_of_rows(a) && is_vector_of_rows(b) && a->dtype == b->dtype;
   for (int i = 0; fits && i < a->rank - 1; i++) fits = a->dim[i] == b->dim[i];
   if (!fits) return misfit(h, "the outer product", a, b);
   *out = (cst_type){.dtype = a->dtype, .rank = 2, .dim = {(int64_t)last(a), (int64_t)last(b)}};
@@ -122,14 +122,15 @@ static cst_status bmm_infer(const cst_host *h, const cst_attrs *at, const cst_ty
   (void)n, (void)n_out;
   const cst_type *a = &in[0], *b = &in[1];
   int r = a->rank;
-  bool fits = r == b->rank && r >= 2 + (a->space == CST_ROW) && a->dtype == b->dtype;
+  bool rows = a->space == CST_ROW || b->space == CST_ROW;
+  bool fits = r == b->rank && r >= 2 + rows && a->dtype == b->dtype;
   for (int i = 0; fits && i < r - 2; i++) fits = a->dim[i] == b->dim[i];
   if (!fits || a->dim[r - (at->i[0] ? 2 : 1)] != b->dim[r - (at->i[1] ? 1 : 2)])
     return misfit(h, "the batched matrix product", a, b);
   *out = *a;
   out->dim[r - 2] = a->dim[r - (at->i[0] ? 1 : 2)];
   out->dim[r - 1] = b->dim[r - (at->i[1] ? 2 : 1)];
-  out->space = a->space == CST_ROW || b->space == CST_ROW ? CST_ROW : bilinear_space(a, b);
+  out->space = rows ? CST_ROW : bilinear_space(a, b);
   return CST_OK;
 }
 /* One matrix product; `a` transposed goes through `outer`, which contracts leading axes. */
@@ -282,15 +283,15 @@ static cst_status dense_back_expand(cst_graph *g, const cst_attrs *a, const cst_
 }
 
 static const cst_op table[] = {
-  {.struct_size = sizeof(cst_op), .name = "matmul", .n_in_min = 2, .n_in_max = 2, .linear = 3,
+  {.struct_size = sizeof(cst_op), .name = "matmul", .n_in_min = 2, .n_in_max = 2, .flags = CST_OP_REAL, .linear = 3,
    .accumulates = 1, .infer = matmul_infer, .kernel = {matmul_run, matmul_run}, .vjp = matmul_vjp,
    .jvp = matmul_jvp},
-  {.struct_size = sizeof(cst_op), .name = "outer", .n_in_min = 2, .n_in_max = 2, .linear = 3,
+  {.struct_size = sizeof(cst_op), .name = "outer", .n_in_min = 2, .n_in_max = 2, .flags = CST_OP_REAL, .linear = 3,
    .accumulates = 1, .infer = outer_infer, .kernel = {outer_run, outer_run}, .vjp = outer_vjp,
    .jvp = outer_jvp},
-  {.struct_size = sizeof(cst_op), .name = "bmm", .n_in_min = 2, .n_in_max = 2, .linear = 3,
+  {.struct_size = sizeof(cst_op), .name = "bmm", .n_in_min = 2, .n_in_max = 2, .flags = CST_OP_REAL, .linear = 3,
    .infer = bmm_infer, .kernel = {bmm_run, bmm_run}, .vjp = bmm_vjp, .jvp = bmm_jvp},
-  {.struct_size = sizeof(cst_op), .name = "dense", .n_in_min = 3, .n_in_max = 3,
+  {.struct_size = sizeof(cst_op), .name = "dense", .n_in_min = 3, .n_in_max = 3, .flags = CST_OP_REAL,
    .infer = dense_infer, .kernel = {dense_run, dense_run}, .vjp = dense_vjp, .jvp = dense_jvp},
   {.struct_size = sizeof(cst_op), .name = "dense_back", .n_in_min = 4, .n_in_max = 4,
    .accumulates = 6, .infer = dense_back_infer, .kernel = {dense_back_run, dense_back_run},

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "autodiff/program_internal.h"
+#include "autodiff/scan.h"
 
 /* A SHARED operand lined up with the batch by its length: it only fits a full batch. */
 static bool aligned_by_length(const cst_graph *g, const cst_node *q) {
@@ -13,15 +14,28 @@ static bool aligned_by_length(const cst_graph *g, const cst_node *q) {
   if (q->type[0].space != CST_ROW) return false;
   bool element_wise = (q->op->flags & CST_OP_ELEMENTWISE) || strcmp(q->op->name, "broadcast") == 0;
   bool same_batch = strcmp(q->op->name, "bmm") == 0 || strcmp(q->op->name, "concat") == 0;
+  bool cotangent = strcmp(q->op->name, "dense_back") == 0; /* as its fourth operand */
   for (uint32_t i = 0; i < q->n_in; i++) {
     const cst_type *t = type_at(g, q->in[i]);
     if (t->space == CST_ROW) continue;
-    if (same_batch) return true;
+    if (same_batch || (cotangent && i == 3)) return true;
     if (element_wise && cst_broadcast_strides(&q->type[0], t, stride) && stride[0] != 0) return true;
   }
   return false;
 }
 
+/* A scan mixes rows where its body does, and where the body takes for rows what is the same for all. */
+static bool body_mixes(const cst_graph *g, const cst_node *q) {
+  if (strcmp(q->op->name, "scan") != 0) return false;
+  const cst_function *f = scan_body(q->attrs);
+  for (uint32_t i = 0; i < q->n_in; i++)
+    if (type_at(f->graph, f->inputs[i])->space == CST_ROW && type_at(g, q->in[i])->space != CST_ROW) return true;
+  for (cst_value v = 1; v <= cst_graph_size(f->graph); v++)
+    if (node_at(f->graph, v)->first == v && cst_node_mixes(f->graph, node_at(f->graph, v))) return true;
+  return false;
+}
+
+/* A record of rows is not of rows: a solve takes one step for all of them. */
 bool cst_node_mixes(const cst_graph *g, const cst_node *q) {
   bool row = false, partial = false;
   for (uint32_t i = 0; i < q->n_in; i++) {
@@ -30,7 +44,7 @@ bool cst_node_mixes(const cst_graph *g, const cst_node *q) {
   }
   for (uint32_t i = 0; i < q->n_out; i++) {
     if (partial && q->type[i].space != CST_PARTIAL) return true;
-    if (row && q->type[i].space == CST_SHARED && q->type[i].dtype != CST_OPAQUE) return true;
+    if (row && q->type[i].space == CST_SHARED) return true;
   }
-  return aligned_by_length(g, q);
+  return aligned_by_length(g, q) || body_mixes(g, q);
 }

@@ -109,6 +109,7 @@ static cst_status amax_jvp(cst_graph *g, const cst_attrs *a, const cst_value *in
 static cst_status broadcast_infer(const cst_host *h, const cst_attrs *a, const cst_type *in, size_t n,
                                   cst_type *out, size_t *n_out) {
   (void)n, (void)n_out;
+  if (a->i[0] < 0 || a->i[0] > CST_MAX_RANK) return h->fail(h, CST_ESHAPE, "a shape of more than %d axes", CST_MAX_RANK);
   *out = (cst_type){.dtype = in->dtype, .rank = (uint8_t)a->i[0]};
   for (int i = 0; i < out->rank; i++) out->dim[i] = a->i[2 + i];
   out->space = a->i[1] == CST_ROW ? CST_ROW : in->space == CST_PARTIAL ? CST_PARTIAL : CST_SHARED;
@@ -158,8 +159,8 @@ static cst_status never_run(const cst_call *c) {
                       .infer = nm##_infer, __VA_ARGS__}
 #define RULES(nm) .kernel = {nm##_run, nm##_run}, .vjp = nm##_vjp, .jvp = nm##_jvp
 static const cst_op table[] = {
-  ROW(sum, RULES(sum), .linear = 1, .accumulates = 1),
-  ROW(amax, RULES(amax)),
+  ROW(sum, RULES(sum), .linear = 1, .accumulates = 1, .flags = CST_OP_REAL),
+  ROW(amax, RULES(amax), .flags = CST_OP_REAL),
   ROW(broadcast, RULES(broadcast), .linear = 1),
   ROW(sum_to, .kernel = {never_run, never_run}),
 };

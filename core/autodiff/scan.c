@@ -8,9 +8,14 @@
 
 #include "autodiff/strided.h"
 
+/* Where the scanned axis stands in a value of so many axes, itself included: entries of few axes get
+ * it last. */
+static int axis_in(int rank, int axis) { return axis < rank ? axis : rank - 1; }
+
 /* The type of a stack of `entry`: `length` inserted at `axis`. */
 static cst_type stacked(const cst_type *entry, int axis, int64_t length) {
   cst_type t = *entry;
+  axis = axis_in(t.rank + 1, axis);
   t.rank++;
   for (int i = t.rank - 1; i > axis; i--) t.dim[i] = t.dim[i - 1];
   t.dim[axis] = length;
@@ -20,9 +25,26 @@ static cst_type stacked(const cst_type *entry, int axis, int64_t length) {
 
 static cst_type entry_of(const cst_type *stack, int axis) {
   cst_type t = *stack;
-  for (int i = axis; i + 1 < t.rank; i++) t.dim[i] = t.dim[i + 1];
+  for (int i = axis_in(t.rank, axis); i + 1 < t.rank; i++) t.dim[i] = t.dim[i + 1];
   t.dim[--t.rank] = 0;
   return t;
+}
+
+/* Checks of what the body gives: carries of the types they came with, nothing of all axes there are. */
+static cst_status check_body(const cst_host *h, const cst_function *f, size_t n_carry) {
+  char x[64], y[64];
+  for (size_t i = 0; i < f->n_out; i++) {
+    const cst_type *to = type_at(f->graph, f->outputs[i]), *from = i < n_carry ? type_at(f->graph, f->inputs[i]) : to;
+    bool same = from->rank == to->rank && memcmp(from->dim, to->dim, sizeof from->dim) == 0;
+    if (!same)
+      return h->fail(h, CST_ESHAPE, "carry %zu enters the body as %s and leaves it as %s", i + 1,
+                     cst_type_format(from, x, sizeof x), cst_type_format(to, y, sizeof y));
+    if (from->dtype != to->dtype)
+      return h->fail(h, CST_EDTYPE, "carry %zu leaves the body with another element type than it enters with", i + 1);
+    if (to->rank == CST_MAX_RANK)
+      return h->fail(h, CST_ESHAPE, "%s cannot be stacked: it has %d axes", cst_type_format(to, x, sizeof x), CST_MAX_RANK);
+  }
+  return CST_OK;
 }
 
 static cst_status scan_infer(const cst_host *h, const cst_attrs *a, const cst_type *in, size_t n,
@@ -40,14 +62,8 @@ static cst_status scan_infer(const cst_host *h, const cst_attrs *a, const cst_ty
       return h->fail(h, CST_ESHAPE, "input %zu is %s where the body takes %s", i + 1,
                      cst_type_format(&t, x, sizeof x), cst_type_format(want, y, sizeof y));
   }
-  for (size_t i = 0; i < n_carry; i++) {
-    const cst_type *from = type_at(f->graph, f->inputs[i]), *to = type_at(f->graph, f->outputs[i]);
-    bool same = from->rank == to->rank && memcmp(from->dim, to->dim, sizeof from->dim) == 0;
-    if (!same)
-      return h->fail(h, CST_ESHAPE, "carry %zu enters the body as %s and leaves it as %s", i + 1,
-                     cst_type_format(from, x, sizeof x), cst_type_format(to, y, sizeof y));
-    out[at++] = *from;
-  }
+  CST_TRY(check_body(h, f, n_carry));
+  for (size_t i = 0; i < n_carry; i++) out[at++] = *type_at(f->graph, f->inputs[i]);
   for (size_t i = 0; i < n_ys; i++)
     out[at++] = stacked(type_at(f->graph, f->outputs[n_carry + i]), axis, a->i[SCAN_LENGTH]);
   for (size_t i = 0; i < n_carry; i++) out[at++] = stacked(&in[i], axis, a->i[SCAN_LENGTH]);
@@ -119,6 +135,7 @@ static void move_entry(const cst_operand *stack, size_t rows, int axis, int64_t 
   const cst_type *t = &stack->type;
   size_t size = cst_dtype_size(t->dtype);
   int rank = 0;
+  axis = axis_in(t->rank, axis);
   cst_shape_now(t, rows, now);
   cst_strides(t->rank, now, stride);
   for (int i = 0; i < t->rank; i++)
@@ -213,11 +230,15 @@ cst_value cst_graph_scan(cst_graph *g, cst_function *body, const cst_value *carr
   for (size_t i = 0; i < n_xs; i++) in[n_carry + i] = xs[i];
   for (size_t i = 0; i < n_captures; i++) in[n_carry + n_xs + i] = captures[i];
   const cst_type *x = cst_graph_type(g, xs[0]);
-  if (axis < 0 || axis >= x->rank) return cst_graph_fail(g, CST_ESHAPE, "a scan along axis %d", axis);
-  int64_t length = x->dim[axis];
-  for (size_t i = 1; i < n_xs; i++)
-    if (cst_graph_type(g, xs[i])->rank <= axis || cst_graph_type(g, xs[i])->dim[axis] != length)
+  bool few = x->rank > 0 && x->space != CST_ROW; /* stacks of entries with few axes have it last */
+  if (axis < 0 || (axis >= x->rank && !few)) return cst_graph_fail(g, CST_ESHAPE, "a scan along axis %d", axis);
+  int64_t length = x->dim[axis_in(x->rank, axis)];
+  for (size_t i = 1; i < n_xs; i++) {
+    const cst_type *t = cst_graph_type(g, xs[i]);
+    bool has = t->rank > axis || (t->rank > 0 && t->space != CST_ROW);
+    if (!has || t->dim[axis_in(t->rank, axis)] != length)
       return cst_graph_fail(g, CST_ESHAPE, "the sequences of a scan differ in length");
+  }
   cst_attrs a = {.n_ints = SCAN_INTS, .i = {(int64_t)n_carry, (int64_t)n_xs, axis, reverse, length},
                  .object = &body->object};
   return g->host->node(g, "scan", in, n_carry + n_xs + n_captures, &a);

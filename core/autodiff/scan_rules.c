@@ -69,17 +69,13 @@ static cst_status back_function(back_body *b, const cst_graph *outer, cst_functi
   return st;
 }
 
-static cst_value zeros(cst_graph *g, cst_value like) {
-  return cst_broadcast_like(g, cst_cast(g, cst_scalar(g, 0), (cst_dtype)type_at(g, like)->dtype), like);
-}
-
 cst_status cst_scan_vjp(cst_graph *g, const cst_attrs *a, const cst_value *in, size_t n,
                            const cst_value *out, const cst_value *bar, const bool *want,
                            cst_value *in_bar) {
   size_t n_carry = (size_t)a->i[SCAN_N_CARRY], n_xs = (size_t)a->i[SCAN_N_XS], n_ys = scan_n_ys(a);
   size_t n_caps = n - n_carry - n_xs, nc = 0, nx = 0;
   bool has[SCAN_MOST], has_stack[SCAN_MOST];
-  cst_value carry[SCAN_MOST], xs[SCAN_MOST];
+  cst_value carry[SCAN_MOST], xs[2 * SCAN_MOST]; /* carries and ys, carries and xs */
   for (size_t i = 0; i < n_ys; i++) has[i] = bar[n_carry + i] != CST_NONE;
   for (size_t i = 0; i < n_carry; i++) has_stack[i] = bar[n_carry + n_ys + i] != CST_NONE;
   back_body b = {.f = scan_body(a), .a = a, .n_carry = n_carry, .n_xs = n_xs, .n_ys = n_ys,
@@ -87,10 +83,10 @@ cst_status cst_scan_vjp(cst_graph *g, const cst_attrs *a, const cst_value *in, s
   cst_function *f = NULL;
   cst_status st = back_function(&b, g, &f);
   if (st != CST_OK) return g->status = st;
-  for (size_t i = 0; i < n_carry; i++) carry[nc++] = bar[i] ? bar[i] : zeros(g, in[i]);
+  for (size_t i = 0; i < n_carry; i++) carry[nc++] = value_or_zero(g, bar[i], in[i]);
   for (size_t i = 0; i < n_caps; i++) {
     cst_value c = in[n_carry + n_xs + i];
-    if (want[n_carry + n_xs + i] && real(type_at(g, c))) carry[nc++] = zeros(g, c);
+    if (want[n_carry + n_xs + i] && real(type_at(g, c))) carry[nc++] = cst_zeros_like(g, c);
   }
   for (size_t i = 0; i < n_carry; i++) xs[nx++] = out[n_carry + n_ys + i];
   for (size_t i = 0; i < n_xs; i++) xs[nx++] = in[n_carry + i];
@@ -150,7 +146,7 @@ cst_status cst_scan_jvp(cst_graph *g, const cst_attrs *a, const cst_value *in, s
   if (st != CST_OK) return g->status = st;
   for (size_t i = 0; i < n_carry; i++) {
     carry[i] = in[i];
-    carry[n_carry + i] = dot[i] ? dot[i] : zeros(g, in[i]);
+    carry[n_carry + i] = value_or_zero(g, dot[i], in[i]);
   }
   for (size_t i = n_carry; i < n_carry + n_xs; i++) xs[nx++] = in[i];
   for (size_t i = n_carry; i < n_carry + n_xs; i++)

@@ -50,12 +50,13 @@ INFER(reshape) {
   char text[64];
   int64_t count = (int64_t)cst_type_count(in), known = 1;
   int open = -1;
+  if (a->n_ints > CST_MAX_RANK) return h->fail(h, CST_ESHAPE, "a shape of more than %d axes", CST_MAX_RANK);
   *out = (cst_type){.dtype = in->dtype, .rank = a->n_ints};
   for (int i = 0; i < out->rank; i++) {
     out->dim[i] = a->i[i];
     if (a->i[i] == -1 && open < 0) open = i;
     else if (a->i[i] < 0) return h->fail(h, CST_ESHAPE, "a negative length in a shape");
-    else known *= a->i[i];
+    else if (__builtin_mul_overflow(known, a->i[i], &known)) return h->fail(h, CST_ESHAPE, "a shape so large");
   }
   if (open >= 0) out->dim[open] = known ? count / known : 0;
   if ((int64_t)cst_type_count(out) != count)
@@ -137,7 +138,7 @@ INFER(slice) {
     return h->fail(h, CST_ESHAPE, "elements %lld to %lld of an axis of length %lld",
                    (long long)start, (long long)stop, (long long)in->dim[axis]);
   *out = *in;
-  out->dim[axis] = (stop - start + step - 1) / step;
+  out->dim[axis] = stop > start ? (stop - start - 1) / step + 1 : 0;
   out->space = space_along(in, axis);
   return CST_OK;
 }
@@ -152,7 +153,7 @@ static cst_status slice_run(const cst_call *c) {
   cst_strides(out->rank, dim, to);
   size_t size = cst_dtype_size(in->dtype);
   const char *first = (const char *)c->p[0] + (size_t)(a->i[1] * from[axis]) * size;
-  from[axis] *= a->i[3];
+  if (dim[axis] > 1) from[axis] *= a->i[3];
   cst_copy_strided(size, out->rank, dim, first, from, c->p[1], to);
   return CST_OK;
 }
@@ -169,8 +170,12 @@ SAME_JVP(slice)
 
 /* ---- pad: attributes axis, before, after, step --------------------------------------------------------- */
 
+/* before + n spread elements + after; -1: more than there are numbers. */
 static int64_t padded(int64_t n, const cst_attrs *a) {
-  return a->i[1] + a->i[2] + (n ? (n - 1) * a->i[3] + 1 : 0);
+  int64_t length = 0;
+  if (n && (__builtin_mul_overflow(n - 1, a->i[3], &length) || __builtin_add_overflow(length, 1, &length))) return -1;
+  bool over = __builtin_add_overflow(length, a->i[1], &length) || __builtin_add_overflow(length, a->i[2], &length);
+  return over ? -1 : length;
 }
 INFER(pad) {
   UNUSED_INFER;
@@ -180,6 +185,7 @@ INFER(pad) {
     return h->fail(h, CST_ESHAPE, "padding by %lld and %lld", (long long)a->i[1], (long long)a->i[2]);
   *out = *in;
   out->dim[axis] = padded(in->dim[axis], a);
+  if (out->dim[axis] < 0) return h->fail(h, CST_ESHAPE, "padding to a length so large");
   out->space = space_along(in, axis);
   return CST_OK;
 }
@@ -196,7 +202,7 @@ static cst_status pad_run(const cst_call *c) {
   for (int i = 0; i < out->rank; i++) total *= (size_t)now[i];
   memset(c->p[1], 0, total * size);
   char *first = (char *)c->p[1] + (size_t)(a->i[1] * to[axis]) * size;
-  to[axis] *= a->i[3];
+  if (dim[axis] > 1) to[axis] *= a->i[3];
   cst_copy_strided(size, in->rank, dim, c->p[0], from, first, to);
   return CST_OK;
 }

@@ -84,7 +84,7 @@ static cst_value power(cst_graph *g, cst_value x, cst_value exponent) {
   double p;
   if (!scalar_value(g, exponent, &p)) return CST_NONE;
   if (p == 0.5) return cst_sqrt(g, x);
-  if (p != (double)(int)p || p < -16 || p > 16 || p == 0) return CST_NONE;
+  if (!(p >= -16 && p <= 16) || p != (double)(int)p || p == 0) return CST_NONE;
   unsigned n = (unsigned)(p < 0 ? -p : p);
   cst_value result = CST_NONE;
   for (cst_value square = x; n; n >>= 1) {

@@ -34,7 +34,11 @@ static cst_status through_expansion(cst_graph *g, const cst_node *q, const cst_v
   cst_value out[8] = {CST_NONE};
   if (q->n_out > 8) return CST_EINTERNAL;
   CST_TRY(q->op->expand(g, q->attrs, q->in, q->n_in, out));
-  return cst_graph_vjp(g, out, bar, q->n_out, q->in, q->n_in, in_bar);
+  CST_TRY(cst_graph_vjp(g, out, bar, q->n_out, q->in, q->n_in, in_bar));
+  for (uint32_t i = 1; i < q->n_in; i++) /* a value given twice has one cotangent, and that is whole */
+    for (uint32_t k = 0; k < i; k++)
+      if (q->in[k] == q->in[i]) in_bar[i] = CST_NONE;
+  return CST_OK;
 }
 
 static cst_status pull_back(reverse *r, const cst_node *q) {
@@ -62,7 +66,8 @@ static cst_status pull_back(reverse *r, const cst_node *q) {
                    "'%s' has no reverse derivative (second derivatives through a solve: use reverse "
                    "over forward, cs.hvp)", q->op->name);
   for (uint32_t i = 0; st == CST_OK && i < q->n_in; i++)
-    if (want[i] && in_bar[i]) r->bar[q->in[i]] = add_values(r->g, r->bar[q->in[i]], in_bar[i]);
+    if (want[i] && in_bar[i])
+      r->bar[q->in[i]] = add_values(r->g, r->bar[q->in[i]], derivative_like(r->g, in_bar[i], q->in[i]));
   if (in_bar != in_bar_few) cst_free(r->ctx, in_bar);
   return r->g->status != CST_OK ? r->g->status : st;
 }
@@ -102,7 +107,7 @@ cst_status cst_graph_vjp(cst_graph *g, const cst_value *ys, const cst_value *y_b
   int line = impl(g)->line;
   mark_varying(&r, xs, n_x);
   for (size_t i = 0; i < n_y; i++)
-    if (ys[i] && y_bar[i]) r.bar[ys[i]] = add_values(g, r.bar[ys[i]], y_bar[i]);
+    if (ys[i] && y_bar[i]) r.bar[ys[i]] = add_values(g, r.bar[ys[i]], derivative_like(g, y_bar[i], ys[i]));
   cst_status st = walk(&r);
   for (size_t i = 0; i < n_x; i++) x_bar[i] = st == CST_OK && xs[i] ? r.bar[xs[i]] : CST_NONE;
   impl(g)->source = source, impl(g)->line = line;

@@ -166,6 +166,14 @@ static cst_status note_shape(tangle *t) {
   return CST_OK;
 }
 
+/* Nothing stays of what failed half way, so that it may be tried again. */
+static void forget(cst_field *f) {
+  cst_object_release(f->derived[FIELD_KEEP]), cst_object_release(f->derived[FIELD_JOINT]);
+  cst_free(f->ctx, f->residual), cst_free(f->ctx, f->has_y_bar);
+  f->derived[FIELD_KEEP] = f->derived[FIELD_JOINT] = NULL;
+  f->residual = NULL, f->has_y_bar = f->has_capture_bar = NULL, f->n_residuals = 0;
+}
+
 cst_status cst_field_derive(cst_field *f) {
   if (f->derived[FIELD_PULL]) return CST_OK;
   tangle t = {.f = f, .n_in = f->f->n_in, .n_parts = f->n_parts};
@@ -176,6 +184,7 @@ cst_status cst_field_derive(cst_field *f) {
   if (st == CST_OK) st = make_keep(&t);
   if (st == CST_OK) st = make_joint(&t);
   if (st == CST_OK) st = make_pull(&t);
+  if (st != CST_OK) forget(f);
   cst_free(f->ctx, t.in), cst_free(f->ctx, t.live), cst_free(f->ctx, t.residual);
   cst_graph_release(t.g);
   return st;

@@ -15,16 +15,23 @@ static void field_destroy(cst_object *o) {
   cst_free(f->ctx, f);
 }
 
+enum { MOST_PARTS = 64 }; /* bits of a mask: see solve_back.c */
+
 static cst_status check_parts(cst_context *ctx, const cst_function *f, uint32_t n_parts) {
   char x[64], y[64];
   if (f->n_in < 1 + n_parts || f->n_out != n_parts)
     return cst_fail(ctx, CST_EINVAL, "a field of %u parts must return %u derivatives, got %u", n_parts, n_parts, f->n_out);
+  if (n_parts > MOST_PARTS) return cst_fail(ctx, CST_EUNSUPPORTED, "a state of more than %d parts", MOST_PARTS);
+  const cst_type *t = type_at(f->graph, f->inputs[0]);
+  if (t->rank != 0 || t->dtype != CST_F64) return cst_fail(ctx, CST_EDTYPE, "the time of a field is an f64 scalar");
   for (uint32_t p = 0; p < n_parts; p++) {
     const cst_type *s = type_at(f->graph, f->inputs[1 + p]), *d = type_at(f->graph, f->outputs[p]);
     if (!cst_type_equal(s, d))
       return cst_fail(ctx, CST_ESHAPE, "part %u of the state is %s, its derivative %s%s", p + 1,
                       cst_type_format(s, x, sizeof x), cst_type_format(d, y, sizeof y),
                       s->space == CST_ROW && d->space != CST_ROW ? " and does not depend on the rows: add 0*y" : "");
+    if (s->space != CST_ROW || s->dtype != f->graph->real)
+      return cst_fail(ctx, CST_EDTYPE, "part %u of the state must be rows of the field's float type", p + 1);
   }
   return CST_OK;
 }
@@ -64,28 +71,34 @@ static cst_status compile(cst_field *f, cst_field_program which, size_t rows) {
   return st;
 }
 
+/* Chunks are chosen by the buffers of f itself. */
+static cst_status choose_chunk(cst_field *f) {
+  CST_TRY(compile(f, FIELD_EVAL, f->rows));
+  f->chunk = chunk_rows(f->program[FIELD_EVAL], f->rows);
+  if (f->chunk == f->rows) return CST_OK;
+  cst_program_release(f->program[FIELD_EVAL]);
+  f->program[FIELD_EVAL] = NULL;
+  return compile(f, FIELD_EVAL, f->chunk);
+}
+
+/* A pullback couples what the field does not: all programs there are run on whole batches. */
+static cst_status compile_whole(cst_field *f) {
+  f->chunk = f->rows;
+  for (int i = 0; i < FIELD_PROGRAMS; i++) {
+    if (!f->program[i]) continue;
+    cst_program_release(f->program[i]);
+    f->program[i] = NULL;
+    CST_TRY(compile(f, (cst_field_program)i, f->rows));
+  }
+  return CST_OK;
+}
+
 cst_status cst_field_compile(cst_field *f, cst_field_program which) {
   if (f->program[which]) return CST_OK;
   if (which != FIELD_EVAL) CST_TRY(cst_field_derive(f));
-  if (!f->chunk) {
-    CST_TRY(compile(f, FIELD_EVAL, f->rows));
-    f->chunk = chunk_rows(f->program[FIELD_EVAL], f->rows);
-    if (f->chunk == f->rows && which == FIELD_EVAL) return CST_OK;
-    if (f->chunk != f->rows) {
-      cst_program_release(f->program[FIELD_EVAL]);
-      f->program[FIELD_EVAL] = NULL;
-      CST_TRY(compile(f, FIELD_EVAL, f->chunk));
-    }
-    if (which == FIELD_EVAL) return CST_OK;
-  }
+  if (!f->chunk && !f->program[FIELD_EVAL]) CST_TRY(choose_chunk(f));
+  if (f->program[which]) return CST_OK;
   CST_TRY(compile(f, which, f->chunk));
-  cst_value mixes;
-  if (f->chunk < f->rows && !cst_program_separable(f->program[which], &mixes)) {
-    /* The pullback couples what the field does not: all programs run on whole batches. */
-    for (int i = 0; i < FIELD_PROGRAMS; i++) cst_program_release(f->program[i]), f->program[i] = NULL;
-    f->chunk = f->rows;
-    CST_TRY(compile(f, FIELD_EVAL, f->rows));
-    if (which != FIELD_EVAL) return cst_field_compile(f, which);
-  }
-  return CST_OK;
+  bool couples = f->chunk < f->rows && !cst_program_separable(f->program[which], NULL);
+  return couples ? compile_whole(f) : CST_OK;
 }

@@ -207,6 +207,7 @@ static bool same_options(const cst_options *a, const cst_options *b) {
     const cst_option_value *x = &a->values[i], *y = &b->values[i];
     bool strings = x->string == y->string || (x->string && y->string && strcmp(x->string, y->string) == 0);
     if (x->number != y->number || x->integer != y->integer || !strings || x->n_list != y->n_list) return false;
+    if (x->n_list && memcmp(x->list, y->list, x->n_list * sizeof *x->list) != 0) return false;
   }
   return true;
 }

@@ -92,7 +92,7 @@ static void run_group(void *arg, size_t group, unsigned id) {
   cst_field_rhs *r = j->r;
   worker *w = &r->worker[id];
   size_t first = group * r->n_chunks / r->n_groups, last = (group + 1) * r->n_chunks / r->n_groups;
-  size_t chunk = r->field->chunk, rows = r->base.rows;
+  size_t chunk = r->chunk, rows = r->base.rows;
   j->status[group] = CST_OK;
   for (size_t c = first; c < last && j->status[group] == CST_OK; c++) {
     size_t row = c * chunk, n = rows - row < chunk ? rows - row : chunk;
@@ -226,7 +226,7 @@ size_t cst_field_rhs_capture_count(const cst_field_rhs *r, uint32_t c) {
 static bool nonfinite_at(cst_field_rhs *r, double t, const void *y, void *dy, char *text, size_t size) {
   worker *w = &r->worker[0];
   cst_workspace *ws = w->workspace[FIELD_EVAL];
-  size_t chunk = r->field->chunk ? r->field->chunk : r->base.rows;
+  size_t chunk = r->chunk ? r->chunk : r->base.rows;
   for (size_t row = 0; ws && row < r->base.rows; row += chunk) {
     job j = {.r = r, .which = FIELD_EVAL, .t = &t, .y = y, .dy = dy};
     put_pointers(&j, 0, row, w);

@@ -25,6 +25,7 @@ struct cst_field_rhs {
   const void **capture;
   void **bar;
   size_t *residual_offset;
+  size_t chunk; /* rows of one, as the programs of the workspaces have it */
   size_t n_chunks, n_groups;
   size_t bar_scalars;     /* of shared captures with a cotangent, one group */
   unsigned char *partial; /* GROUPS x bar_scalars elements, then GROUPS t_bars */

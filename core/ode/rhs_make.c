@@ -84,6 +84,7 @@ static cst_status make(cst_field_rhs *r, const uint32_t *flags, const char *cons
   if (!r->residual_offset) return CST_ENOMEM;
   lay_out_parts(r, flags, names);
   lay_out_residuals(r);
+  r->chunk = f->chunk;
   r->n_chunks = f->chunk ? (r->base.rows + f->chunk - 1) / f->chunk : 1;
   r->n_groups = r->n_chunks < GROUPS ? r->n_chunks : GROUPS;
   if (r->n_chunks == 0) r->n_chunks = r->n_groups = 1;

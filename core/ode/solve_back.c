@@ -140,7 +140,7 @@ static cst_status back_run(const cst_call *c) {
   cst_rhs *f = cst_field_rhs_base(s->rhs);
   for (uint32_t i = 0; i < n_parts; i++) b->pointer[i] = c->p[given + i];
   for (uint32_t i = 0, at = given + n_parts; i < n_parts; i++)
-    b->value_bar[i] = c->q->attrs->i[1] >> i & 1 ? c->p[at++] : NULL;
+    b->value_bar[i] = (uint64_t)c->q->attrs->i[1] >> i & 1 ? c->p[at++] : NULL;
   void **capture_bar = b->value_bar + n_parts;
   clear_outputs(c);
   for (uint32_t i = 0; i < n_caps; i++)

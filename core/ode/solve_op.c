@@ -31,6 +31,18 @@ static cst_status check_part(const cst_host *h, const cst_solve_plan *p, uint32_
                  cst_type_format(y0, x, sizeof x), cst_type_format(want, y, sizeof y));
 }
 
+/* A capture may be of another space than in the field, never of another shape: its elements are read.
+ * For the clock of a timed plan stands the tangent of the times. */
+static cst_status check_capture(const cst_host *h, const cst_solve_plan *p, uint32_t c, const cst_type *in) {
+  const cst_type *given = &in[p->n_parts + 1 + c], *want = cst_field_capture(p->field, c);
+  if (p->timed && c + 1 == p->field->n_captures) want = &in[p->n_parts];
+  char x[64], y[64];
+  if (given->rank == want->rank && given->dtype == want->dtype && memcmp(given->dim, want->dim, sizeof given->dim) == 0)
+    return CST_OK;
+  return h->fail(h, CST_ESHAPE, "capture %u is %s where the field takes %s", c + 1, cst_type_format(given, x, sizeof x),
+                 cst_type_format(want, y, sizeof y));
+}
+
 static cst_status solve_infer(const cst_host *h, const cst_attrs *a, const cst_type *in, size_t n,
                               cst_type *out, size_t *n_out) {
   const cst_solve_plan *p = cst_solve_plan_of(a);
@@ -43,6 +55,7 @@ static cst_status solve_infer(const cst_host *h, const cst_attrs *a, const cst_t
     CST_TRY(check_part(h, p, i, &in[i]));
     out[i] = stacked(&in[i], times->dim[0]);
   }
+  for (uint32_t c = 0; c < p->field->n_captures; c++) CST_TRY(check_capture(h, p, c, in));
   out[p->n_parts] = (cst_type){.dtype = CST_OPAQUE};
   *n_out = (size_t)p->n_parts + 1;
   return CST_OK;
@@ -201,6 +214,21 @@ static cst_status solve_run(const cst_call *c) {
 
 /* ---- pullback rule --------------------------------------------------------------------------------------------- */
 
+/* Sums for captures are kept in the graph's float type: those of another have none, which must not
+ * pass for zero. */
+static cst_status refuse_mixed_captures(cst_graph *g, const cst_solve_plan *p, const bool *want) {
+  for (uint32_t c = 0; c < p->field->n_captures; c++) {
+    uint8_t d = cst_field_capture(p->field, c)->dtype;
+    if (!want[c] || d == g->real || (d != CST_F32 && d != CST_F64)) continue;
+    cst_status st = cst_field_derive(p->field);
+    if (st != CST_OK) return g->status = st;
+    if (p->field->has_capture_bar[c])
+      cst_graph_fail(g, CST_EUNSUPPORTED, "the derivative in a value of other than the graph's float type that the "
+                                          "field captures: convert it outside of the field");
+  }
+  return g->status;
+}
+
 static cst_status solve_vjp(cst_graph *g, const cst_attrs *a, const cst_value *in, size_t n,
                             const cst_value *out, const cst_value *bar, const bool *want,
                             cst_value *in_bar) {
@@ -210,6 +238,7 @@ static cst_status solve_vjp(cst_graph *g, const cst_attrs *a, const cst_value *i
   if (p->timed)
     return cst_graph_fail(g, CST_EUNSUPPORTED, "a tangent in the times of a solve has no reverse derivative"), g->status;
   size_t m = 0;
+  uint64_t given = 0;
   cst_attrs at = {.n_ints = 2, .i = {n_parts, 0}, .object = a->object};
   back[m++] = out[n_parts];
   back[m++] = in[n_parts];
@@ -217,8 +246,10 @@ static cst_status solve_vjp(cst_graph *g, const cst_attrs *a, const cst_value *i
   for (uint32_t i = 0; i < n_caps; i++) back[m++] = in[n_parts + 1 + i];
   for (uint32_t i = 0; i < n_parts; i++) back[m++] = out[i];
   for (uint32_t i = 0; i < n_parts; i++)
-    if (bar[i]) back[m++] = bar[i], at.i[1] |= (int64_t)1 << i;
-  if (!at.i[1]) return g->status;
+    if (bar[i]) back[m++] = bar[i], given |= (uint64_t)1 << i;
+  if (!given) return g->status;
+  at.i[1] = (int64_t)given;
+  CST_TRY(refuse_mixed_captures(g, p, want + n_parts + 1));
   cst_value v = g->host->node(g, "solve_back", back, m, &at);
   for (uint32_t i = 0; v && i < n; i++) {
     bool real = type_at(g, in[i])->dtype == CST_F32 || type_at(g, in[i])->dtype == CST_F64;

@@ -7,7 +7,7 @@ local M = {}
 
 local usage_text <const> = [[
 usage: costate COMMAND ...
-  run SCRIPT [--seed N] [--out DIR] [--threads N] [--dtype f32|f64] [--quiet] [--NAME VALUE ...]
+  run SCRIPT [--seed N] [--out DIR] [--threads N] [--dtype f32|f64] [--quiet] [--profile] [--NAME VALUE ...]
                          run a script; --help lists the options it declares
   check SCRIPT [--json FILE] [...]
                          compare every gradient method of the script's training step
@@ -54,19 +54,21 @@ end
 
 local function usage_error(message) error({ costate_exit = "usage", message = message }, 0) end
 
-local function whole(given, name, least)
+local function whole(given, name, least, most)
   local x = given[name]
   if x == nil then return nil end
-  local n = type(x) == "string" and math.tointeger(tonumber(x)) or nil
-  if not n or n < least then
-    usage_error(("--%s must be an integer of at least %d, got '%s'"):format(name, least, tostring(x)))
+  if x == true then usage_error(("--%s needs a value"):format(name)) end
+  local n = math.tointeger(tonumber(x))
+  if not n or n < least or n > most then
+    local range = most < math.maxinteger and ("from %d to %d"):format(least, most) or ("of at least %d"):format(least)
+    usage_error(("--%s must be an integer %s, got '%s'"):format(name, range, x))
   end
   return n
 end
 
 --- Options that every script understands; they are taken out of `given`.
 local function common(given, order)
-  local seed, threads, dtype = whole(given, "seed", 0), whole(given, "threads", 1), given.dtype
+  local seed, threads, dtype = whole(given, "seed", 0, math.maxinteger), whole(given, "threads", 1, 1024), given.dtype
   if seed then core.seed(seed) end
   if threads then core.threads(threads) end
   if dtype ~= nil and dtype ~= "f32" and dtype ~= "f64" then
@@ -123,13 +125,21 @@ local function run_script(path, given, order)
   elseif ok and #order > 0 and not script_options.taken then
     ok, e = false, { costate_exit = "usage", message = "the script takes no options, got --" .. order[1] }
   end
+  if ok and run.stopped then ok, e = false, { costate_exit = "interrupted" } end -- a pcall took the error
   if ok then return 0, "ok" end
   return conclude(e, path)
+end
+
+local function write_json(given, x)
+  if not given.json then return end
+  local ok, message = core.write_file(given.json, core.json(x) .. "\n")
+  if not ok then usage_error("--json: " .. message) end
 end
 
 local function prepare(args, flags)
   local positional, given, order = parse(args, 2, flags)
   local rest = common(given, order)
+  if given.json == true then usage_error("--json needs a file") end
   return positional, given, rest
 end
 
@@ -149,7 +159,7 @@ function commands.run(args)
   require "costate"
   run.interrupted = require("costate._host").interrupted
   run.arguments = table.move(args, 1, #args, 1, {})
-  if given.out == true then usage_error("--out needs a directory") end
+  if given.out == true or given.out == "" then usage_error("--out needs a directory") end
   if given.out then
     local ok, message = pcall(run.open, given.out)
     if not ok then usage_error("--out: " .. tostring(message)) end
@@ -189,7 +199,7 @@ function commands.check(args)
     return 1
   end
   io.write(check.format(outcome.result))
-  if given.json then assert(core.write_file(given.json, core.json(check.plain(outcome.result)) .. "\n")) end
+  write_json(given, check.plain(outcome.result))
   return outcome.result.ok and 0 or 1
 end
 
@@ -211,10 +221,7 @@ function commands.bench(args)
       io.write(bench.format(row))
     end
   end
-  if given.json then
-    local ok, message = core.write_file(given.json, core.json(rows) .. "\n")
-    if not ok then usage_error("--json: " .. message) end
-  end
+  write_json(given, rows)
   return 0
 end
 

@@ -28,6 +28,15 @@ function M.unknown(what, name, names)
   core.fail(("unknown option '%s' of %s: %s"):format(name, what, hint))
 end
 
+local words = { integer = "an integer", callable = "a function" }
+
+--- "string|table!" as people say it.
+local function wanted(kinds)
+  local list = {}
+  for kind in kinds:gmatch("[^|!]+") do list[#list + 1] = words[kind] or "a " .. kind end
+  return table.concat(list, " or ")
+end
+
 local function fits(kinds, x)
   for kind in kinds:gmatch("[^|]+") do
     if checks[kind](x) then return true end
@@ -47,8 +56,8 @@ function M.check(what, given, spec)
     local kinds = spec[name]
     if not kinds then M.unknown(what, tostring(name), names) end
     if not fits(kinds:gsub("!", ""), x) then
-      core.fail(("option '%s' of %s must be a %s, got a %s"):format(name, what,
-        (kinds:gsub("!", ""):gsub("|", " or a ")), core.kind(x) or type(x)))
+      core.fail(("option '%s' of %s must be %s, got %s"):format(name, what,
+        wanted(kinds), type(x) == "number" and core.format(x) or "a " .. (core.kind(x) or type(x))))
     end
     out[name] = x
   end
@@ -58,6 +67,12 @@ function M.check(what, given, spec)
     end
   end
   return out
+end
+
+--- Raises unless the number `name` of a checked table is absent or fits.
+function M.positive(what, name, x)
+  if x == nil or x > 0 then return end
+  core.fail(("option '%s' of %s must be positive, got %s"):format(name, what, core.format(x)))
 end
 
 return M

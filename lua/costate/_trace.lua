@@ -4,6 +4,8 @@ local core = require "costate.core"
 
 local M = {}
 
+local MAX_DEPTH <const> = 64
+
 local function sorted_keys(t)
   local keys = {}
   for k in pairs(t) do keys[#keys + 1] = k end
@@ -17,7 +19,8 @@ M.sorted_keys = sorted_keys
 
 --- Collects the tensors, values and numbers of nested plain tables in a fixed order. Everything else
 --- (strings, booleans, functions, models) is static: part of the key.
-local function flatten(x, leaves, key)
+local function flatten(x, leaves, key, depth)
+  if depth > MAX_DEPTH then core.fail("tables are nested too deeply here: does one contain itself?") end
   if core.kind(x) then
     leaves[#leaves + 1] = x
     key[#key + 1] = core.signature(x)
@@ -31,19 +34,19 @@ local function flatten(x, leaves, key)
     key[#key + 1] = "{"
     for i, k in ipairs(spec.keys) do
       key[#key + 1] = tostring(k) .. "="
-      spec.items[i] = flatten(x[k], leaves, key)
+      spec.items[i] = flatten(x[k], leaves, key, depth + 1)
     end
     key[#key + 1] = "}"
     return spec
   end
-  key[#key + 1] = tostring(x)
+  key[#key + 1] = type(x) == "string" and ("%q"):format(x) or tostring(x)
   return { static = x }
 end
 
 --- leaves, key, spec of a value.
 function M.flatten(x)
   local leaves, key = {}, {}
-  local spec = flatten(x, leaves, key)
+  local spec = flatten(x, leaves, key, 0)
   return leaves, table.concat(key, ";"), spec
 end
 
@@ -56,15 +59,25 @@ function M.rebuild(spec, values)
   return t
 end
 
---- Leaves again, quickly, of a value shaped like the one that gave `spec`.
+local function has_keys(x, count)
+  if type(x) ~= "table" or getmetatable(x) then return false end
+  for _ in next, x do count = count - 1 end
+  return count == 0
+end
+
+--- Leaves again, quickly, of a value shaped like the one that gave `spec`; nil when it is not: other
+--- keys, or something static that is another thing now.
 function M.collect(spec, x, out, n)
   if spec.leaf then
     out[n + 1] = x
-    return n + 1
+    return x ~= nil and n + 1 or nil
   end
-  if spec.keys then
-    local items = spec.items
-    for i, k in ipairs(spec.keys) do n = M.collect(items[i], x[k], out, n) end
+  if not spec.keys then return rawequal(x, spec.static) and n or nil end
+  if not has_keys(x, #spec.keys) then return nil end
+  local items = spec.items
+  for i, k in ipairs(spec.keys) do
+    n = M.collect(items[i], x[k], out, n)
+    if not n then return nil end
   end
   return n
 end
@@ -77,7 +90,7 @@ function M.record(leaves, body)
   for i, x in ipairs(leaves) do
     inputs[i] = type(x) == "number" and tr:input("f64", "shared", {}) or tr:like(x)
   end
-  local results, extra = body(tr, inputs)
+  local results, extra = core.sealed(body, tr, inputs)
   local fn, captures = tr:finish(results)
   return fn, captures, extra
 end
@@ -107,6 +120,9 @@ end
 function M.run(recording, leaves, captures)
   local p = M.program(recording)
   for i, x in ipairs(leaves) do
+    if core.kind(x) == "value" then
+      core.fail("this value belongs to a trace that has ended: only the results of a traced function leave it")
+    end
     if not p:bind(i, x) then core.fail("argument " .. i .. " has another type than was compiled for") end
   end
   for i, t in ipairs(captures or {}) do p:bind(#leaves + i, t) end
@@ -126,7 +142,7 @@ function M.eager(f)
     local leaves, key, spec = M.flatten { ... }
     local r = cache[key]
     if not r then
-      r = {}
+      r = { spec = spec }
       r.fn, r.captures = M.record(leaves, function(_, inputs)
         return { f(table.unpack(M.rebuild(spec, inputs))) }
       end)

@@ -6,6 +6,7 @@ local core = require "costate.core"
 local trace = require "costate._trace"
 local train = require "costate.train"
 local ode = require "costate.ode"
+local model = require "costate.model"
 local options = require "costate._options"
 
 local M = {}
@@ -87,11 +88,26 @@ local function flatten(variables, tensors)
   return out
 end
 
+--- Calls f(model, number of variables before its own, k) for the k-th model: the flat vectors of
+--- models are differentiated by as well, since a loss may use them.
+local function each_model(t, f)
+  local first = 0
+  for k, m in ipairs(t.models) do
+    f(m, first, k)
+    first = first + #m.list
+  end
+end
+
 local function reverse(t, leaves, layout, run, method)
   local r = record(t, leaves, layout, run, method, function(tr, loss, variables)
     local xs, results = {}, { loss }
     for i, v in ipairs(variables) do xs[i] = v.value end
+    for _, m in ipairs(t.models) do xs[#xs + 1] = tr:value(m.flat) end
     local bars = tr:vjp({ loss }, { core.ones_like(loss) }, xs)
+    each_model(t, function(m, first, k)
+      table.move(model.gather(m, bars, first, bars[#variables + k]), 1, #m.list, first + 1, bars)
+      xs[#variables + k] = nil
+    end)
     for i, x in ipairs(xs) do results[i + 1] = bars[i] or core.zeros_like(x) end
     return results
   end)
@@ -164,6 +180,9 @@ local function forward(t, leaves, layout, run)
       dots[i] = tr:like(v.value)
       tangent_specs[i] = { v.value.dtype, v.value.shape, v.value.rows }
     end
+    each_model(t, function(m, first)
+      xs[#xs + 1], dots[#dots + 1] = tr:value(m.flat), model.join(m, dots, first)
+    end)
     local slope = tr:jvp(xs, dots, { loss })[1]
     return { slope or core.zeros_like(loss), loss }
   end)
@@ -343,7 +362,7 @@ end
 --- cs.check { loss = f, at = model }: the same for a loss of no arguments; prints the table.
 function M.check(given)
   local o = options.check("check", given, { loss = "callable!", at = "any!", batch = "callable" })
-  local t = { loss = o.loss, batch = o.batch, models = require("costate.model").models_in(o.at) }
+  local t = { loss = o.loss, batch = o.batch, models = model.models_in(o.at) }
   local result = M.training(t)
   io.write(M.format(result))
   return result

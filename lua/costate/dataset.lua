@@ -43,10 +43,24 @@ local function is_uniform(t)
   return true
 end
 
+--- Arguments of a draw: a generator, then positive integers.
+local function check_draw(what, rng, ...)
+  if type(rng) ~= "userdata" then
+    core.fail(("data:%s needs a generator first, as batch = function(rng) gets it, got a %s"):format(what, type(rng)))
+  end
+  for i = 1, select("#", ...) do
+    local n = select(i, ...)
+    if math.type(n) ~= "integer" or n < 1 then
+      core.fail(("data:%s takes positive integers, got %s"):format(what, tostring(n)))
+    end
+  end
+end
+
 --- Contiguous windows of one trajectory: y0 [batch, ...] rows, t [horizon], y [batch, horizon, ...]
 --- rows. Starts are different positions drawn by rng.
 function Dataset:windows(rng, batch, horizon)
   local y, t = self.y, self.t
+  check_draw("windows(rng, batch, horizon)", rng, batch, horizon)
   if not y or not t then core.fail("windows need the fields t and y of one trajectory") end
   local n = y.shape[1]
   if t.rank ~= 1 or t.count ~= n then core.fail("windows need one trajectory: t [N] and y [N, ...]") end
@@ -55,6 +69,9 @@ function Dataset:windows(rng, batch, horizon)
   end
   if self.uniform == nil then self.uniform = is_uniform(t) end
   if not self.uniform then core.fail("windows need equally spaced times: rows share one t") end
+  if batch > n - horizon + 1 then
+    core.fail(("there are %d windows of %d points, fewer than a batch of %d"):format(n - horizon + 1, horizon, batch))
+  end
   local starts = rng:choose(n - horizon + 1, batch)
   self.head = self.head and self.head.count == horizon and self.head or core.range(t, 1, horizon)
   return { y0 = core.windows(y, starts, 1, true), t = self.head, y = core.windows(y, starts, horizon) }
@@ -82,13 +99,16 @@ end
 
 --- n rows drawn without repetition, as a table of the same fields.
 function Dataset:draw(rng, n)
+  check_draw("draw(rng, n)", rng, n)
   local list, rows = row_fields(self)
+  if n > rows then core.fail(("dataset '%s' has %d rows, not %d"):format(self.name, rows, n)) end
   return pick(self, list, rng:choose(rows, n))
 end
 
 --- Batches for cs.train: every row once an epoch, in a new order each time when `shuffle`.
 function Dataset:batches(given)
   local o = options.check("batches", given, { size = "integer!", shuffle = "boolean" })
+  options.positive("batches", "size", o.size)
   local list, rows = row_fields(self)
   local size = math.min(o.size, rows)
   local order, at = nil, rows
@@ -120,6 +140,9 @@ end
 --- cut in time, the end being the test.
 function Dataset:split(given)
   local o = options.check("split", given, { test = "number!", seed = "integer", by = "string" })
+  if not (o.test > 0 and o.test < 1) then
+    core.fail(("option 'test' of split is a share between 0 and 1, got %g"):format(o.test))
+  end
   local any_rows = false
   for _, k in ipairs(self.fields) do any_rows = any_rows or self[k].rows end
   if not any_rows then
@@ -128,6 +151,7 @@ function Dataset:split(given)
     return part(self, 1, cut), part(self, cut + 1, n)
   end
   local list, n = row_fields(self)
+  if n < 2 then core.fail(("dataset '%s' has %d rows, too few to split"):format(self.name, n)) end
   local order = core.rng(o.seed or core.seed(), "split"):permutation(n)
   local cut = n - math.max(1, math.floor(o.test * n + 0.5))
   local a, b = core.range(order, 1, cut), core.range(order, cut + 1, n)
@@ -145,7 +169,13 @@ function M.dataset(name, given)
     if not entry then core.fail(message) end
   end
   local function make(o)
-    if own then return adopt(name, own.build(o or {}, core.rng(core.seed(), name)), o or {}) end
+    if own then
+      local fields = own.build(o or {}, core.rng(core.seed(), name))
+      if type(fields) ~= "table" then
+        core.fail(("dataset '%s': build must return a table of tensors, got a %s"):format(name, type(fields)))
+      end
+      return adopt(name, fields, o or {})
+    end
     local resolved = core.options("dataset", entry.name, o)
     return adopt(entry.name, core.dataset(entry.name, resolved, core.seed()), resolved:table())
   end

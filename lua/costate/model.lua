@@ -8,7 +8,13 @@ local options = require "costate._options"
 local M = { registered = {} }
 
 local Model = { __name = "costate.Model" }
-Model.__index = Model
+local FIXED <const> = {} -- key of what must not be replaced: flat, parameters and list share memory
+
+function Model.__index(self, k)
+  local v = Model[k]
+  if v == nil then return rawget(self, FIXED)[k] end
+  return v
+end
 
 local ordinals = {}
 
@@ -21,12 +27,13 @@ end
 
 --- Parameters as views into one flat tensor. layout: list of { name, shape, offset }.
 local function attach(self, layout, flat)
-  self.flat, self.parameters, self.list = flat, {}, {}
+  local fixed = { flat = flat, parameters = {}, list = {} }
   for i, p in ipairs(layout) do
     local view = core.view(flat, p.offset, p.shape)
-    self.list[i] = { name = p.name, tensor = view, offset = p.offset }
-    self.parameters[p.name] = view
+    fixed.list[i] = { name = p.name, tensor = view, offset = p.offset }
+    fixed.parameters[p.name] = view
   end
+  rawset(self, FIXED, fixed)
   made.note("models", self)
   return self
 end
@@ -38,6 +45,10 @@ function Model:tensors()
 end
 
 function Model:__call(...) return self.eager(...) end
+function Model:__newindex(k)
+  core.fail(("'%s' of a model cannot be set: write into its parameters, as net.flat:copy(x) or "
+    .. "net.parameters[\"0.weight\"]:fill(0)"):format(tostring(k)))
+end
 function Model:__len() return self.flat.count end
 function Model:__tostring()
   local lines = { ("%s '%s': %d parameters"):format(self.kind, self.name, self.flat.count) }
@@ -71,7 +82,7 @@ local function plugin_model(entry, given)
   layout:initialise(core.seed(), self.name, flat)
   attach(self, list, flat)
   local tensors = self:tensors()
-  self.eager = trace.eager(function(...) return core.build_model(entry.name, o, tensors, { ... }) end)
+  rawset(self, "eager", trace.eager(function(...) return core.build_model(entry.name, o, tensors, { ... }) end))
   return self
 end
 
@@ -113,9 +124,22 @@ local function declared_list(declared)
   local list = {}
   for _, name in ipairs(trace.sorted_keys(declared)) do
     local p = declared[name]
+    if type(p) ~= "table" then p = { shape = p } end
     list[#list + 1] = { name = name, shape = p.shape or p, init = p.init, scale = p.scale }
   end
   return list
+end
+
+--- Elements of a declared parameter.
+local function size_of(type_, p)
+  local n, ok = 1, type(p.name) == "string" and type(p.shape) == "table"
+  for _, d in ipairs(ok and p.shape or {}) do
+    ok = ok and math.type(d) == "integer" and d >= 1
+    n = ok and n * d
+  end
+  if ok then return n end
+  core.fail(("model '%s': parameter '%s' needs a shape of positive integers, as W = { shape = { 3, 2 } }"):format(
+    type_.name, tostring(p.name)))
 end
 
 local function lua_model(type_, given)
@@ -124,14 +148,12 @@ local function lua_model(type_, given)
   local list, count = declared_list(type_.parameters and type_.parameters(o) or {}), 0
   for _, p in ipairs(list) do
     p.offset = count
-    local n = 1
-    for _, d in ipairs(p.shape) do n = n * d end
-    count = count + n
+    count = count + size_of(type_, p)
   end
   local self = setmetatable({ kind = type_.name, name = stream_name(name, type_.name), options = o }, Model)
   attach(self, list, core.zeros({ count }))
   for _, p in ipairs(list) do initialise(self, p, self.parameters[p.name]) end
-  self.eager = trace.eager(function(...) return type_.build(o, self.parameters, ...) end)
+  rawset(self, "eager", trace.eager(function(...) return type_.build(o, self.parameters, ...) end))
   return self
 end
 
@@ -202,9 +224,9 @@ local transforms = {
 }
 
 function Parameters.__index(self, name)
-  local methods = rawget(Parameters, "methods")
-  local view = rawget(self, "parameters")[name]
-  if not view then return methods[name] end
+  local fixed = rawget(self, FIXED)
+  local view = fixed.parameters[name]
+  if not view then return Parameters.methods[name] or fixed[name] end
   local t = rawget(self, "transform")[name]
   if t then return t.show(view) end
   return core.current() and core.current():value(view) or view
@@ -223,17 +245,31 @@ function Parameters.__tostring(self)
   return table.concat(lines, "\n")
 end
 
+function Parameters.__len(self) return self.flat.count end
+
 Parameters.methods = { tensors = Model.tensors }
 
+--- The transform that a value of `positive` asks for.
+local function positive_how(x)
+  if x == true then return "exp" end
+  if transforms[x] then return x end
+  core.fail(("option 'positive' of parameters is true, \"exp\", \"softplus\" or a table of names, got %s"):format(
+    tostring(x)))
+end
+
 local function positive_set(positive, names)
-  local set = {}
-  if positive == true or type(positive) == "string" then
-    local how = positive == "softplus" and "softplus" or "exp"
-    for _, n in ipairs(names) do set[n] = how end
-  elseif type(positive) == "table" then
-    for k, v in pairs(positive) do
-      if type(k) == "number" then set[v] = "exp" else set[k] = v == "softplus" and "softplus" or "exp" end
-    end
+  local set, known = {}, {}
+  if not positive then return set end
+  for _, n in ipairs(names) do known[n] = true end
+  if type(positive) ~= "table" then
+    for _, n in ipairs(names) do set[n] = positive_how(positive) end
+    return set
+  end
+  for k, v in pairs(positive) do
+    local name, how = k, v
+    if type(k) == "number" then name, how = v, true end
+    if not known[name] then options.unknown("parameters.positive", tostring(name), names) end
+    if how then set[name] = positive_how(how) end
   end
   return set
 end
@@ -244,18 +280,26 @@ local function store_positive(view, how, name)
   for i = 1, view.count do
     local flat = core.view(view, 0, { view.count })
     local x = flat[i]
-    if x <= 0 then core.fail(("parameter '%s' is positive but starts at %g"):format(name, x)) end
+    if not (x > 0) then core.fail(("parameter '%s' is positive but starts at %g"):format(name, x)) end
     flat[i] = transforms[how].store(x)
   end
 end
 
+-- Fields of a set of parameters.
+local taken = { kind = true, transform = true, options = true, flat = true, parameters = true, list = true,
+  tensors = true }
+
 --- cs.parameters { alpha = 0.5, W = tensor, positive = true, name = "physics" }
 function M.parameters(given)
+  if type(given) ~= "table" or getmetatable(given) then
+    core.fail("parameters takes one table: cs.parameters { alpha = 0.5 }, got a " .. type(given))
+  end
   local reserved = { positive = true, name = true }
   local names, count = {}, 0
   for _, name in ipairs(trace.sorted_keys(given)) do
     local x = given[name]
     if type(name) ~= "string" then core.fail("parameters have names: cs.parameters { alpha = 0.5 }") end
+    if taken[name] then core.fail(("a parameter cannot be called '%s': that is part of every set"):format(name)) end
     if not reserved[name] then
       if type(x) == "table" then x = core.tensor(x) end
       if type(x) ~= "number" and core.kind(x) ~= "tensor" then
@@ -266,7 +310,8 @@ function M.parameters(given)
       count = count + count_of(x)
     end
   end
-  local self = { kind = "parameters", name = stream_name(given.name, "parameters"), transform = {}, options = {} }
+  local self = setmetatable({ kind = "parameters", name = stream_name(given.name, "parameters"), transform = {},
+    options = {} }, Parameters)
   attach(self, names, core.zeros({ count }))
   local plain = {}
   for i, p in ipairs(names) do plain[i] = p.name end
@@ -279,7 +324,7 @@ function M.parameters(given)
       self.transform[p.name] = transforms[set[p.name]]
     end
   end
-  return setmetatable(self, Parameters)
+  return self
 end
 
 --- Whether x has parameters of its own (a model, a set of parameters).
@@ -288,10 +333,46 @@ function M.is_model(x)
   return meta == Model or meta == Parameters
 end
 
---- A flat list of the models in nested lists; raises for anything else.
+--- Whether x is a model of a plugin, which maps one value: as a field it is called with the state alone.
+function M.takes_state(x)
+  return getmetatable(x) == Model and not M.registered[x.kind]
+end
+
+--- Appends to xs what a derivative by the parameters of m is taken by, lifted into trace tr: each
+--- parameter, and the flat vector, which is the same memory and may be used as well.
+function M.variables(tr, m, xs)
+  for _, p in ipairs(m.list) do xs[#xs + 1] = tr:value(p.tensor) end
+  xs[#xs + 1] = tr:value(m.flat)
+end
+
+--- Derivatives by the parameters of m: those by its variables, which start at bars[first + 1], and
+--- `whole` by the flat vector, the last of them by default (false: zero).
+function M.gather(m, bars, first, whole)
+  local out = {}
+  if whole == nil then whole = bars[first + #m.list + 1] end
+  for i, p in ipairs(m.list) do
+    local bar, n = bars[first + i], p.tensor.count
+    if whole then
+      local part = core.reshape(core.slice(whole, 1, p.offset + 1, p.offset + n), p.tensor.shape)
+      bar = bar and bar + part or part
+    end
+    out[i] = bar
+  end
+  return out
+end
+
+--- The flat vector of a value for each parameter of m, which start at values[first + 1].
+function M.join(m, values, first)
+  local flat = {}
+  for i = 1, #m.list do flat[i] = core.reshape(values[first + i], -1) end
+  return #flat == 1 and flat[1] or core.concat(flat, 1)
+end
+
+--- A flat list of the models in nested lists, each once; raises for anything else.
 function M.models_in(x, out)
   out = out or {}
   if M.is_model(x) then
+    for _, m in ipairs(out) do if rawequal(m, x) then return out end end
     out[#out + 1] = x
   elseif type(x) == "table" and not getmetatable(x) then
     for _, k in ipairs(trace.sorted_keys(x)) do M.models_in(x[k], out) end

@@ -5,6 +5,7 @@ local core = require "costate.core"
 local options = require "costate._options"
 local trace = require "costate._trace"
 local made = require "costate._made"
+local model = require "costate.model"
 
 local Flow = {}
 Flow.__index = Flow
@@ -74,7 +75,7 @@ end
 
 local ranges = {
   rtol = { 0, 1 }, atol = { 0, math.huge }, step = { 0, math.huge }, first_step = { 0, math.huge },
-  min_step = { 0, math.huge }, max_step = { 0, math.huge }, max_steps = { 1, 2 ^ 53 },
+  min_step = { 0, math.huge }, max_step = { 0, math.huge }, max_steps = { 1, math.maxinteger },
   memory = { 0, 2 ^ 62 },
 }
 
@@ -93,8 +94,8 @@ local function resolve(given)
   for name, range in pairs(ranges) do
     local x = o[name]
     if x and not (x >= range[1] and x <= range[2]) then
-      core.fail(("option '%s' of ode must lie between %g and %g, got %g"):format(name, range[1],
-        range[2], x))
+      core.fail(("option '%s' of ode must be a number from %s%s, got %s"):format(name, core.format(range[1]),
+        name == "rtol" and " to 1" or "", core.format(x)))
     end
     if x == nil then o[name] = defaults[name] end
   end
@@ -117,7 +118,7 @@ end
 
 --- Tables of numbers become tensors; numbers too.
 local function as_tensor(x)
-  if core.kind(x) then return x end
+  if core.kind(x) then return x.dtype == "i64" and core.cast(x, core.dtype()) or x end
   if type(x) == "number" then return core.tensor(x) end
   if type(x) == "table" then return core.tensor(x) end
   core.fail("an initial state is a tensor, a value, a table of numbers or a table of named parts; got a "
@@ -146,9 +147,19 @@ function Flow:part_names(y0)
   return names
 end
 
+--- Parts with flags must be there: a misspelt name would be integrated as any other.
+function Flow:check_flags(y0)
+  for name in pairs(self.options.parts or {}) do
+    if is_parts(y0) and y0[name] == nil then
+      options.unknown("the initial state (from 'parts' of ode)", tostring(name), trace.sorted_keys(y0))
+    end
+  end
+end
+
 --- y0 as a list of parts with one leading batch axis; `lone` when that axis is added here.
 function Flow:state_of(y0)
   local s = { parts = {}, single = not is_parts(y0) }
+  self:check_flags(y0)
   local names = s.single and { "y" } or self:part_names(y0)
   local rows
   for i, name in ipairs(names) do
@@ -189,18 +200,49 @@ local function result_like(dy, y, name)
   if not core.kind(dy) then
     core.fail(("the field returned a %s for '%s': it must return the derivative"):format(type(dy), name))
   end
+  if dy.dtype ~= y.dtype then dy = core.cast(dy, y.dtype) end -- times are f64 in a run of f32
   local a, b = dy.shape, y.shape
   local same = #a == #b and dy.rows == y.rows
   for i = 1, #b do same = same and a[i] == b[i] end
   if same then return dy end
-  if #a > #b or (dy.rows and #a ~= #b) then
+  local fits = #a <= #b and not (dy.rows and #a ~= #b)
+  for i = 1, math.min(#a, #b) do
+    local n = a[#a - i + 1]
+    fits = fits and (n == 1 or n == b[#b - i + 1])
+  end
+  if not fits then
     core.fail(("the field returned shape [%s] for '%s', whose shape is [%s]"):format(
       table.concat(a, ", "), name, table.concat(b, ", ")))
   end
   return core.broadcast_like(dy, y)
 end
 
+--- A model of a plugin maps the state; everything else is called with t and y.
+local function evaluate(field, t, y)
+  if model.takes_state(field) then return field(y) end
+  return field(t, y)
+end
+
+local function check_names(dy, named)
+  if core.kind(dy) or type(dy) ~= "table" then
+    core.fail(("the field returned a %s: it must return a table of derivatives by part"):format(
+      core.kind(dy) or type(dy)))
+  end
+  for name in pairs(dy) do
+    if not named[name] then
+      options.unknown("the state (in what the field returned)", tostring(name), trace.sorted_keys(named))
+    end
+  end
+end
+
+--- Marks a flow while its field is recorded.
+local recording = setmetatable({}, { __mode = "k" })
+local mark = { __close = function(self) recording[self.flow] = nil end }
+
 function Flow:record(state)
+  if recording[self] then core.fail("a flow is used inside its own field: that never ends") end
+  recording[self] = true
+  local _ <close> = setmetatable({ flow = self }, mark)
   local tr <close> = core.trace(state.rows, true)
   local t = tr:input("f64", "shared", {}, "t")
   local ys, named = {}, {}
@@ -208,11 +250,12 @@ function Flow:record(state)
     ys[i] = tr:input(core.dtype(), "row", p.shape, p.name)
     named[p.name] = ys[i]
   end
-  local dy = self.options.field(t, state.single and ys[1] or named)
+  local dy = evaluate(self.options.field, t, state.single and ys[1] or named)
+  if not state.single then check_names(dy, named) end
   local results = {}
   for i, p in ipairs(state.parts) do
     local d = dy
-    if not state.single then d = type(dy) == "table" and dy[p.name] or nil end
+    if not state.single then d = dy[p.name] end
     results[i] = result_like(d, ys[i], p.name)
   end
   return tr:finish(results)
@@ -353,6 +396,10 @@ function Flow:__tostring()
   return ("ode: solver %s, rtol %g, atol %g, gradient %s"):format(o.solver, o.rtol, o.atol, o.gradient)
 end
 
+function Flow.__newindex(_, k)
+  core.fail(("'%s' of a flow cannot be set: flow:with { %s = ... } makes another one"):format(tostring(k), tostring(k)))
+end
+
 --- A listing of the field as recorded last and of the program around it.
 function Flow:explain()
   if not self.plans[1] then return tostring(self) .. "\nnot used yet: nothing has been recorded" end
@@ -367,6 +414,7 @@ end
 --- Another flow of the same field with some options changed.
 function Flow:with(changes)
   local given = {}
+  if type(changes) ~= "table" then core.fail("with takes a table of changed options: flow:with { rtol = 1e-9 }") end
   for k, v in pairs(self.given) do given[k] = v end
   for k, v in pairs(changes) do given[k] = v end
   return Flow.new(given)
@@ -376,7 +424,8 @@ function Flow.new(given)
   if type(given) ~= "table" or getmetatable(given) then
     core.fail("ode takes one table of named options: cs.ode { field = ..., solver = ... }")
   end
-  local flow = setmetatable({ options = resolve(given), given = given, plans = {}, programs = {} }, Flow)
+  local flow = setmetatable({ options = resolve(given), given = given, plans = {}, programs = {}, lone = false,
+    last = false }, Flow)
   made.note("flows", flow)
   return flow
 end

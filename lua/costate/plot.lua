@@ -52,8 +52,8 @@ local function header(o, path)
   if o.logx then lines[#lines + 1] = "set logscale x" end
   if o.logy then lines[#lines + 1] = "set logscale y" end
   if o.equal then lines[#lines + 1] = "set size ratio -1" end
-  if o.xrange then lines[#lines + 1] = ("set xrange [%g:%g]"):format(o.xrange[1], o.xrange[2]) end
-  if o.yrange then lines[#lines + 1] = ("set yrange [%g:%g]"):format(o.yrange[1], o.yrange[2]) end
+  if o.xrange then lines[#lines + 1] = ("set xrange [%s:%s]"):format(core.format(o.xrange[1]), core.format(o.xrange[2])) end
+  if o.yrange then lines[#lines + 1] = ("set yrange [%s:%s]"):format(core.format(o.yrange[1]), core.format(o.yrange[2])) end
   return lines
 end
 

@@ -2,6 +2,7 @@
 -- cs.random.normal(shape): inside a traced function a draw that is new at every step; outside, drawn
 -- at once. The stream is the place of the call and how often it was passed in this recording.
 local core = require "costate.core"
+local options = require "costate._options"
 
 local counts = setmetatable({}, { __mode = "k" }) -- trace -> place -> draws so far
 local outside = 0
@@ -9,7 +10,7 @@ local outside = 0
 local function draw(normal, shape, given)
   if type(shape) == "number" then shape = { shape } end
   local like = core.kind(shape) and shape
-  local rows = given and given.rows or like and like.rows
+  local rows = given and options.check("random", given, { rows = "boolean" }).rows or like and like.rows
   if like then shape = like.shape end
   if type(shape) ~= "table" then core.fail("random: a shape is a table of lengths, or a tensor like it") end
   local tr = core.current()

@@ -8,19 +8,24 @@ local M = { quiet = false, result = {}, options = {}, interrupted = function() r
 
 local function path(name) return M.dir .. "/" .. name end
 
+--- The first value, or an error of the second: a message for people, without a place in this file.
+local function need(x, message)
+  if not x then error(message, 0) end
+  return x
+end
+
 local function make_directories(dir)
   local at = dir:sub(1, 1) == "/" and "/" or ""
   for part in dir:gmatch("[^/]+") do
     at = at .. part
-    assert(core.mkdir(at))
+    need(core.mkdir(at))
     at = at .. "/"
   end
 end
 
 --- Whole files appear complete or not at all.
 local function write(name, text)
-  local ok, message = core.write_file(path(name), text)
-  if not ok then error(message, 0) end
+  need(core.write_file(path(name), text))
 end
 
 --- The same value, with what JSON cannot hold written as text.
@@ -41,8 +46,8 @@ M.plain = plain
 function M.open(dir)
   M.dir = dir:gsub("(.)/+$", "%1")
   make_directories(M.dir)
-  M.metrics_file = assert(io.open(path("metrics.jsonl"), "w"))
-  M.log_file = assert(io.open(path("log.txt"), "w"))
+  M.metrics_file = need(io.open(path("metrics.jsonl"), "w"))
+  M.log_file = need(io.open(path("log.txt"), "w"))
 end
 
 --- A line for log.txt.

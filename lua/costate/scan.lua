@@ -92,6 +92,8 @@ local function scan(body, carry, xs, given)
   for i, c in ipairs(carry_list) do
     if type(c) == "number" then carry_list[i] = core.current():value(c) end
   end
+  if not core.kind(x_list[1]) then core.fail("scan needs tensors or values to go along, got none") end
+  if o.axis and o.axis < 1 then core.fail(("option 'axis' of scan counts from 1, got %d"):format(o.axis)) end
   -- rows have the batch first, so they are scanned along the second axis
   o.axis = o.axis or (x_list[1].rows and 2 or 1)
   local _, n = element_shape(x_list[1], o.axis)

@@ -5,6 +5,7 @@ local core = require "costate.core"
 local M = {}
 
 local function text(x, indent)
+  if #indent > 64 then return "..." end
   if type(x) == "table" and not getmetatable(x) then
     local lines, keys = {}, require("costate._trace").sorted_keys(x)
     for _, k in ipairs(keys) do
@@ -18,7 +19,7 @@ end
 --- Prints values; tables field by field.
 function M.print(...)
   local parts = {}
-  for i, x in ipairs { ... } do parts[i] = text(x, "") end
+  for i = 1, select("#", ...) do parts[i] = text((select(i, ...)), "") end
   print(table.concat(parts, "\t"))
 end
 
@@ -26,7 +27,10 @@ end
 function M.explain(x, ...)
   if type(x) == "table" and x.explain then return x:explain() end
   if type(x) == "userdata" and core.kind(x) then return tostring(x) end
-  if type(x) ~= "function" then core.fail("explain takes a flow, or a function and its arguments") end
+  local meta = getmetatable(x)
+  if type(x) ~= "function" and not (type(meta) == "table" and meta.__call) then
+    core.fail("explain takes a flow, or a function and its arguments")
+  end
   local trace = require "costate._trace"
   local leaves, _, spec = trace.flatten { ... }
   local fn, captures = trace.record(leaves, function(_, inputs)

@@ -11,6 +11,8 @@ local run_state = require "costate.run"
 
 local M = {}
 
+local KEPT_RECORDINGS <const> = 64 -- batches of more kinds than that are recorded again
+
 local spec = {
   parameters = "any!", optimizer = "any!", steps = "integer", epochs = "integer",
   batch = "callable", loss = "callable!", every = "table", clip = "number", schedule = "callable",
@@ -58,6 +60,47 @@ end
 
 -- ---- recording ------------------------------------------------------------------------------------------
 
+--- The loss, then its gradient by every parameter.
+local function gradients(models, tr, loss)
+  local xs, results, first, any = {}, { loss }, 0, nil
+  for _, m in ipairs(models) do model.variables(tr, m, xs) end
+  local bars = tr:vjp({ loss }, { core.ones_like(loss) }, xs)
+  for _, m in ipairs(models) do
+    local own = model.gather(m, bars, first)
+    for i = 1, #m.list do
+      results[#results + 1] = own[i] or core.zeros_like(xs[first + i])
+      any = any or own[i]
+    end
+    first = first + #m.list + 1
+  end
+  if not any then core.fail("the loss does not depend on the parameters that are trained") end
+  return results
+end
+
+local columns = { step = true, epoch = true, loss = true, seconds = true, nfe_forward = true, nfe_backward = true,
+  validation = true }
+
+--- Names of the numbers that a loss returns beside, in order.
+local function checked_extras(extra)
+  if extra == nil then return {} end
+  if type(extra) ~= "table" or getmetatable(extra) then
+    core.fail("beside the loss comes a table of named numbers: return loss, { mse = x }; got a " ..
+      (core.kind(extra) or type(extra)))
+  end
+  local names = trace.sorted_keys(extra)
+  for _, k in ipairs(names) do
+    local x = extra[k]
+    if type(k) ~= "string" or columns[k] then
+      core.fail(("beside the loss '%s' is no name for a number: return loss, { mse = x }"):format(tostring(k)))
+    end
+    if type(x) ~= "number" and not (core.kind(x) and x.count == 1) then
+      core.fail(("'%s' beside the loss must be one number, got %s: use :mean()"):format(k,
+        core.kind(x) and ("shape [%s]"):format(table.concat(x.shape, ", ")) or "a " .. type(x)))
+    end
+  end
+  return names
+end
+
 --- Records loss and gradients for batches like `b`.
 function M.record(t, leaves, layout, run)
   local names
@@ -71,14 +114,8 @@ function M.record(t, leaves, layout, run)
     if loss.count ~= 1 then
       core.fail(("the loss must be one number, got shape [%s]: use :mean()"):format(table.concat(loss.shape, ", ")))
     end
-    local xs = {}
-    for _, m in ipairs(t.models) do
-      for _, p in ipairs(m:tensors()) do xs[#xs + 1] = tr:value(p) end
-    end
-    local bars = tr:vjp({ loss }, { core.ones_like(loss) }, xs)
-    local results = { loss }
-    for i, x in ipairs(xs) do results[i + 1] = bars[i] or core.zeros_like(x) end
-    names = trace.sorted_keys(extra or {})
+    local results = gradients(t.models, tr, loss)
+    names = checked_extras(extra)
     for _, k in ipairs(names) do results[#results + 1] = extra[k] end
     return results
   end)
@@ -122,10 +159,13 @@ function M.prepare(given)
   if t.on_failure and t.on_failure ~= "stop" and t.on_failure ~= "skip" then
     core.fail(("option 'on_failure' of train is \"stop\" or \"skip\", got \"%s\""):format(t.on_failure))
   end
+  for _, name in ipairs { "clip", "validate_every", "log_every" } do options.positive("train", name, t[name]) end
+  if t.stop and not t.validate then core.fail("option 'stop' of train needs 'validate', whose number it watches") end
   if t.stop then t.stop = options.check("train.stop", t.stop, { patience = "integer!", least = "number" }) end
   t.per_epoch = type(t.batch) == "table" and t.batch.per_epoch or nil
   if t.epochs then t.steps = t.epochs * (t.per_epoch or 1) end
-  if not t.steps or t.steps < 0 then core.fail("train needs 'steps' or 'epochs'") end
+  if not t.steps then core.fail("train needs 'steps' or 'epochs'") end
+  if t.steps < 0 then core.fail(("option 'steps' of train must not be negative, got %d"):format(t.steps)) end
   t.models = model.models_in(t.parameters)
   if #t.models == 0 then core.fail("train: there are no parameters") end
   t.validate_every = t.validate_every or t.per_epoch or math.max(1, t.steps // 20)
@@ -137,6 +177,10 @@ local function rate_factor(t, step)
   if not t.schedule then return 1 end
   local rate = t.schedule(step, t.base_rate)
   if type(rate) ~= "number" then core.fail("the schedule must return a number, got a " .. type(rate)) end
+  if not (rate >= 0 and rate < math.huge) then
+    core.fail(("the schedule must return a rate that is finite and not negative, got %s at step %d"):format(
+      core.format(rate), step))
+  end
   return rate / t.base_rate
 end
 
@@ -163,8 +207,9 @@ local function recording_for(t, b, run)
   local leaves, key, layout = trace.flatten(b)
   local g = t.guards[key]
   if not g then
+    if t.kept == KEPT_RECORDINGS then t.guards, t.kept = {}, 0 end
     g = guard_for(t, leaves, layout, run)
-    t.guards[key] = g
+    t.guards[key], t.kept = g, t.kept + 1
   end
   t.guard, t.layout = g, layout
   local r = g:get()
@@ -178,9 +223,9 @@ local scratch = {}
 local function one_step(t, b, run, factor)
   local r, leaves
   local clip = t.clip or 0
-  if t.guard then
+  local n = t.guard and trace.collect(t.layout, b, scratch, 0)
+  if n then
     r = t.guard:get()
-    local n = trace.collect(t.layout, b, scratch, 0)
     r.program:configure(rawget(run, "now").step)
     local loss, status, message = r.step:run(factor, clip, table.unpack(scratch, 1, n))
     if loss ~= false then return r, loss, status, message end
@@ -244,10 +289,13 @@ local function summary(t, status, message, run, row)
 end
 
 local function start(t)
-  t.guards, t.optimizers, t.skipped, t.skipped_in_a_row, t.waited = {}, {}, 0, 0, 0
+  t.guards, t.kept, t.optimizers, t.skipped, t.skipped_in_a_row, t.waited = {}, 0, {}, 0, 0, 0
   t.shown, t.next_line = core.clock(), 0
   for i, m in ipairs(t.models) do t.optimizers[i] = t.optimizer:start(m.flat) end
   t.base_rate = t.optimizers[1]:rate()
+  if t.schedule and t.base_rate == 0 then
+    core.fail("a schedule changes the learning rate of the optimizer, which must not be 0: give cs.optim an lr")
+  end
   for n, f in pairs(t.every or {}) do
     if math.type(n) ~= "integer" or n < 1 or type(f) ~= "function" then
       core.fail("option 'every' of train is a table { [steps] = function(run) ... end }")
@@ -297,6 +345,7 @@ function M.train(given)
   local status, message = loop(t, run, rng, row, core.clock())
   run_state.flush()
   local result = summary(t, status, message, run, row)
+  run_state.stopped = status == "interrupted"
   if status == "interrupted" then error({ costate_exit = "interrupted", message = message }, 0) end
   return result
 end

@@ -11,38 +11,30 @@ local M = {}
 -- ---- what is differentiated -------------------------------------------------------------------------
 
 --- Each argument is a tensor, a value, a number, nested tables of these, or a model, which stands for
---- its parameters. Gives the values to differentiate by, lifted into the open trace, and a function
---- that packs one result each as the argument was.
+--- its parameters. Gives the values to differentiate by, lifted into the open trace, and for each
+--- argument a function that packs derivatives (false: zero) as the argument was.
 local function variables(tr, args)
   local xs, packs = {}, {}
   for i, a in ipairs(args) do
     local first = #xs
     if model.is_model(a) then
-      for _, t in ipairs(a:tensors()) do xs[#xs + 1] = tr:value(t) end
+      model.variables(tr, a, xs)
       packs[i] = function(r)
-        local flat = {}
-        for k = 1, #a.list do flat[k] = core.reshape(r[first + k], -1) end
-        return #flat == 1 and flat[1] or core.concat(flat, 1)
+        local bars = model.gather(a, r, first)
+        for k = 1, #a.list do bars[k] = bars[k] or core.zeros_like(xs[first + k]) end
+        return model.join(a, bars, 0)
       end
     else
       local leaves, _, spec = trace.flatten(a)
       for _, x in ipairs(leaves) do xs[#xs + 1] = core.kind(x) and tr:value(x) or x end
       packs[i] = function(r)
         local part = {}
-        for k = 1, #leaves do part[k] = r[first + k] end
+        for k = 1, #leaves do part[k] = r[first + k] or core.zeros_like(xs[first + k]) end
         return trace.rebuild(spec, part)
       end
     end
   end
   return xs, packs
-end
-
-local function fill(list, xs)
-  local out = {}
-  for i, x in ipairs(xs) do
-    out[i] = list[i] or core.zeros_like(x)
-  end
-  return out
 end
 
 local function results(packs, r)
@@ -56,19 +48,35 @@ local function seed_of(y, what)
   return core.ones_like(y)
 end
 
+local function check_like(v, i, shape)
+  local own = core.kind(v) and v.shape or {}
+  local a, b = table.concat(own, ", "), table.concat(shape, ", ")
+  if type(v) ~= "number" and not core.kind(v) or a ~= b then
+    core.fail(("the tangent of argument %d has shape [%s], the argument [%s]"):format(i, a, b))
+  end
+end
+
 --- Tangents arranged like the arguments: a flat vector for a model.
 local function tangents(tr, args, vs)
   local out = {}
+  if type(vs) ~= "table" then core.fail("jvp takes two lists: the arguments { x, ... } and their tangents { v, ... }") end
   for i, a in ipairs(args) do
     local v = vs[i]
+    if v == nil then core.fail(("there is no tangent for argument %d"):format(i)) end
     if model.is_model(a) then
+      check_like(v, i, { #a })
       for _, p in ipairs(a.list) do
         local n = p.tensor.count
         out[#out + 1] = core.reshape(core.slice(v, 1, p.offset + 1, p.offset + n), p.tensor.shape)
       end
+      out[#out + 1] = tr:value(v)
     else
-      local leaves = trace.flatten(v)
-      for _, x in ipairs(leaves) do out[#out + 1] = core.kind(x) and tr:value(x) or x end
+      local leaves, xs = trace.flatten(v), trace.flatten(a)
+      if #leaves ~= #xs then core.fail(("the tangent of argument %d is not arranged as the argument"):format(i)) end
+      for k, x in ipairs(leaves) do
+        check_like(x, i, core.kind(xs[k]) and xs[k].shape or {})
+        out[#out + 1] = core.kind(x) and tr:value(x) or x
+      end
     end
   end
   return out
@@ -90,7 +98,7 @@ local function gradient(f, args)
   local xs, packs = variables(tr, args)
   local y = f(table.unpack(args))
   local bars = tr:vjp({ y }, { seed_of(y, "grad") }, xs)
-  return y, results(packs, fill(bars, xs))
+  return y, results(packs, bars)
 end
 
 local function tangent(f, args, vs)
@@ -111,9 +119,9 @@ local function hessian(f, args, vs)
   local y = f(table.unpack(args))
   seed_of(y, "hvp")
   local slope = tr:jvp(xs, tangents(tr, args, vs), { y })[1]
-  if not slope then return y, results(packs, fill({}, xs)) end
+  if not slope then return y, results(packs, {}) end
   local bars = tr:vjp({ slope }, { core.ones_like(slope) }, xs)
-  return y, results(packs, fill(bars, xs))
+  return y, results(packs, bars)
 end
 
 -- ---- outside -----------------------------------------------------------------------------------------
@@ -123,7 +131,9 @@ local function compiled(what, f, build)
   local cache = {}
   return function(...)
     if core.current() then return build(...) end
+    local n = select("#", ...)
     local leaves, key, spec = trace.flatten { ... }
+    key = n .. ":" .. key
     local e = cache[key]
     if not e then
       e = {}
@@ -131,7 +141,7 @@ local function compiled(what, f, build)
         local r = {}
         r.fn, r.captures, r.spec = trace.record(leaves, function(_, inputs)
           local args = trace.rebuild(spec, inputs)
-          local values, _, out_spec = trace.flatten { build(table.unpack(args)) }
+          local values, _, out_spec = trace.flatten { build(table.unpack(args, 1, n)) }
           for i, v in ipairs(values) do
             if type(v) == "number" then values[i] = core.current():value(v) end
           end

@@ -254,11 +254,22 @@ static int op_pad(lua_State *L) {
   return 1;
 }
 
+/* Positions that are known already lie on the axis; those of a batch come later, and the op takes the
+ * nearest. */
+static void check_positions(lua_State *L, const cst_tensor *index, int64_t length) {
+  const int64_t *at = index->data;
+  for (size_t i = 0; i < index->count; i++)
+    if (at[i] < 0 || at[i] >= length)
+      lcs_error(L, "take: position %I is not on an axis of length %I", (LUAI_UACINT)at[i] + 1, (LUAI_UACINT)length);
+}
+
 /* x:take(index [, axis]): entries by an index tensor (cs.index), along the first axis by default */
 static int op_take(lua_State *L) {
   cst_type t = lcs_type_at(L, 1), index = lcs_type_at(L, 2);
   luaL_argcheck(L, index.dtype == CST_I64, 2, "an index tensor (cs.index{...}) is needed");
   cst_attrs at = {.n_ints = 1, .i = {lcs_axis(L, 3, t.rank, 1)}};
+  cst_tensor *known = lcs_test_tensor(L, 2);
+  if (known) check_positions(L, known, t.dim[at.i[0]]);
   lcs_apply(L, "gather", (const int[]){1, 2}, 2, &at);
   return 1;
 }

@@ -313,6 +313,14 @@ static int current(lua_State *L) {
   return 1;
 }
 
+/* core.sealed(f, ...) -> f(...), which cannot yield: a coroutine left suspended while it records would
+ * leave its trace open for everybody else. */
+static int sealed(lua_State *L) {
+  luaL_checkany(L, 1);
+  lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+  return lua_gettop(L);
+}
+
 static const luaL_Reg methods[] = {
     {"input", trace_input}, {"like", trace_like},     {"value", trace_value}, {"vjp", trace_vjp},
     {"jvp", trace_jvp},     {"finish", trace_finish}, {"close", trace_close}, {"size", trace_size},
@@ -327,4 +335,6 @@ void lcs_open_trace(lua_State *L, int lib) {
   lua_setfield(L, lib, "trace");
   lua_pushcfunction(L, current);
   lua_setfield(L, lib, "current");
+  lua_pushcfunction(L, sealed);
+  lua_setfield(L, lib, "sealed");
 }

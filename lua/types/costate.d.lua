@@ -64,7 +64,8 @@ function Common:column(i) end
 ---Every entry of the last axis, as several results (at most 200).
 ---@return costate.Array ...
 function Common:columns() end
----Entries by an index tensor (cs.index{...}), along the first axis by default.
+---Entries by an index tensor (cs.index{...}), along the first axis by default. A position that is not
+---on the axis raises; one that only a batch brings is moved to the nearest.
 ---@param index costate.Tensor
 ---@param axis? integer
 ---@return costate.Array
@@ -415,7 +416,7 @@ function costate.broadcast_like(x, like) end
 
 ---Options of cs.ode. Those of the solver, the gradient and the controller may stand beside.
 ---@class costate.OdeOptions
----@field field fun(t: costate.Value, y: costate.Value|table<string, costate.Value>): costate.Value|table traced; or a model
+---@field field fun(t: costate.Value, y: costate.Value|table<string, costate.Value>): costate.Value|table traced; or a model (one of a plugin is called with y alone)
 ---@field solver? string|table "dopri5", or { "name", option = ... }
 ---@field gradient? string|table "discrete" (exact for the steps taken), "backsolve" (O(1) memory)
 ---@field controller? string|table step-size control
@@ -501,7 +502,7 @@ function costate.is_traced() end
 ---@overload fun(...: costate.Operand): any
 ---@field name string keys its random streams
 ---@field kind string
----@field flat costate.Tensor every parameter
+---@field flat costate.Tensor every parameter; a traced function may use it, and is differentiated by it
 ---@field parameters table<string, costate.Tensor> views, as m.parameters["0.weight"]
 
 ---@param name string "nn.mlp", or one registered by the script
@@ -581,7 +582,7 @@ function Run:plot(name, values, options) end
 ---@field loss fun(batch: any, run: costate.Run): costate.Value, table? one number; and numbers for the metrics
 ---@field every? table<integer, fun(run: costate.Run)>
 ---@field clip? number largest norm of all gradients together
----@field schedule? fun(step: integer, lr: number): number learning rate
+---@field schedule? fun(step: integer, lr: number): number learning rate, not negative
 ---@field validate? fun(run: costate.Run): number
 ---@field validate_every? integer steps
 ---@field stop? { patience: integer, least?: number } in validations; the best parameters are kept

@@ -116,8 +116,12 @@ static inline cst_value cst_broadcast_like(cst_graph *g, cst_value a, cst_value 
   for (int i = 0; i < t->rank; i++) at.i[2 + i] = t->dim[i];
   return cst_node1(g, "broadcast", a, &at);
 }
+/* Zeros of the shape and element type of `like`. */
 static inline cst_value cst_zeros_like(cst_graph *g, cst_value like) {
-  return cst_broadcast_like(g, cst_scalar(g, 0), like);
+  cst_value zero = cst_scalar(g, 0);
+  cst_attrs at = {.n_ints = 1, .i = {cst_type_of(g, like)->dtype}};
+  if (zero && like && at.i[0] != g->real) zero = cst_node1(g, "cast", zero, &at);
+  return cst_broadcast_like(g, zero, like);
 }
 
 /* One dimension may be -1. A ROW value keeps its leading axis: give it as -1 or as g->rows. */

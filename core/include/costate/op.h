@@ -50,7 +50,8 @@ enum {
   CST_OP_COMMUTATIVE = 2,
   CST_OP_CONSTANT = 4,    /* derivative zero everywhere (comparisons, floor, detach) */
   CST_OP_JOINT = 8,       /* linear in its `linear` inputs taken together (add, concat, where) */
-  CST_OP_ALIAS = 16       /* the output is the input's elements as they stand (reshape, detach) */
+  CST_OP_ALIAS = 16,      /* the output is the input's elements as they stand (reshape, detach) */
+  CST_OP_REAL = 32        /* computes with real numbers: i64 operands (at most 3) are cast */
 };
 
 typedef struct cst_op cst_op;
