@@ -32,6 +32,7 @@ static cst_type entry_of(const cst_type *stack, int axis) {
 
 /* Checks of what the body gives: carries of the types they came with, nothing of all axes there are. */
 static cst_status check_body(const cst_host *h, const cst_function *f, size_t n_carry) {
+  static const char *const dtype[] = {"f32", "f64", "i64", "a record"};
   char x[64], y[64];
   for (size_t i = 0; i < f->n_out; i++) {
     const cst_type *to = type_at(f->graph, f->outputs[i]), *from = i < n_carry ? type_at(f->graph, f->inputs[i]) : to;
@@ -40,7 +41,8 @@ static cst_status check_body(const cst_host *h, const cst_function *f, size_t n_
       return h->fail(h, CST_ESHAPE, "carry %zu enters the body as %s and leaves it as %s", i + 1,
                      cst_type_format(from, x, sizeof x), cst_type_format(to, y, sizeof y));
     if (from->dtype != to->dtype)
-      return h->fail(h, CST_EDTYPE, "carry %zu leaves the body with another element type than it enters with", i + 1);
+      return h->fail(h, CST_EDTYPE, "carry %zu enters the body as %s and leaves it as %s: convert it", i + 1,
+                     dtype[from->dtype], dtype[to->dtype]);
     if (to->rank == CST_MAX_RANK)
       return h->fail(h, CST_ESHAPE, "%s cannot be stacked: it has %d axes", cst_type_format(to, x, sizeof x), CST_MAX_RANK);
   }

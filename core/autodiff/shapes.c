@@ -56,7 +56,7 @@ INFER(reshape) {
     out->dim[i] = a->i[i];
     if (a->i[i] == -1 && open < 0) open = i;
     else if (a->i[i] < 0) return h->fail(h, CST_ESHAPE, "a negative length in a shape");
-    else if (__builtin_mul_overflow(known, a->i[i], &known)) return h->fail(h, CST_ESHAPE, "a shape so large");
+    else if (__builtin_mul_overflow(known, a->i[i], &known)) return h->fail(h, CST_ESHAPE, "a shape so large does not fit into memory");
   }
   if (open >= 0) out->dim[open] = known ? count / known : 0;
   if ((int64_t)cst_type_count(out) != count)
@@ -185,7 +185,7 @@ INFER(pad) {
     return h->fail(h, CST_ESHAPE, "padding by %lld and %lld", (long long)a->i[1], (long long)a->i[2]);
   *out = *in;
   out->dim[axis] = padded(in->dim[axis], a);
-  if (out->dim[axis] < 0) return h->fail(h, CST_ESHAPE, "padding to a length so large");
+  if (out->dim[axis] < 0) return h->fail(h, CST_ESHAPE, "padding to a length that does not fit into memory");
   out->space = space_along(in, axis);
   return CST_OK;
 }

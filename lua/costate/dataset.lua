@@ -158,6 +158,16 @@ function Dataset:split(given)
   return adopt(self.name, pick(self, list, a), self.options), adopt(self.name, pick(self, list, b), self.options)
 end
 
+--- A plugin's option of several names is a string: columns = { "hare", "lynx" } becomes "hare,lynx".
+local function with_lists(given)
+  if type(given) ~= "table" or getmetatable(given) then return given end
+  local out = {}
+  for k, x in pairs(given) do
+    out[k] = type(x) == "table" and type(x[1]) == "string" and table.concat(x, ",") or x
+  end
+  return out
+end
+
 --- cs.dataset("cubic_spiral", { points = 1000 }) or cs.dataset "cubic_spiral" { ... }
 function M.dataset(name, given)
   if type(name) ~= "string" then core.fail("dataset takes a name: cs.dataset \"cubic_spiral\" { ... }") end
@@ -176,7 +186,7 @@ function M.dataset(name, given)
       end
       return adopt(name, fields, o or {})
     end
-    local resolved = core.options("dataset", entry.name, o)
+    local resolved = core.options("dataset", entry.name, with_lists(o))
     return adopt(entry.name, core.dataset(entry.name, resolved, core.seed()), resolved:table())
   end
   if given ~= nil then return make(given) end

@@ -280,7 +280,7 @@ local function store_positive(view, how, name)
   for i = 1, view.count do
     local flat = core.view(view, 0, { view.count })
     local x = flat[i]
-    if not (x > 0) then core.fail(("parameter '%s' is positive but starts at %g"):format(name, x)) end
+    if x <= 0 or x ~= x then core.fail(("parameter '%s' is positive but starts at %g"):format(name, x)) end
     flat[i] = transforms[how].store(x)
   end
 end

@@ -414,9 +414,10 @@ function costate.broadcast_like(x, like) end
 
 -- ---- flows -------------------------------------------------------------------------------------------
 
----Options of cs.ode. Those of the solver, the gradient and the controller may stand beside.
+---Options of cs.ode. Those of the solver, the gradient and the controller may stand beside. A field
+---that is a model of a plugin is called with y alone.
 ---@class costate.OdeOptions
----@field field fun(t: costate.Value, y: costate.Value|table<string, costate.Value>): costate.Value|table traced; or a model (one of a plugin is called with y alone)
+---@field field fun(t: costate.Value, y: costate.Value|table<string, costate.Value>): costate.Value|table traced; or a model
 ---@field solver? string|table "dopri5", or { "name", option = ... }
 ---@field gradient? string|table "discrete" (exact for the steps taken), "backsolve" (O(1) memory)
 ---@field controller? string|table step-size control

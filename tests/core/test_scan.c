@@ -218,10 +218,100 @@ static void a_field_in_a_scan_in_a_loss(void) {
   release(&s);
 }
 
+/* ---- bodies of other shapes ------------------------------------------------------------------------------- */
+
+/* (carry, x, w) -> (carry w + sum of x, sin(carry)), with a carry of rank 0 and x [2]. */
+static cst_function *scalar_body(cst_context *ctx) {
+  cst_graph *g;
+  cst_function *f = NULL;
+  cst_type c = {.dtype = CST_F64}, x = {CST_F64, 0, 1, {2}};
+  cst_graph_new(ctx, CST_F64, 0, &g);
+  cst_value in[3] = {cst_graph_input(g, &c, "c"), cst_graph_input(g, &x, "x"), cst_graph_input(g, &c, "w")};
+  cst_value out[2] = {cst_add(g, cst_mul(g, in[0], in[2]), cst_sum(g, in[1], 1, false)), cst_sin(g, in[0])};
+  cst_function_new(g, in, 3, out, 2, &f);
+  cst_graph_release(g);
+  return f;
+}
+
+/* Scalars along the second axis of the sequence: their stacks have one axis. */
+static void scalars_are_carried_along_any_axis(void) {
+  cst_context *ctx = cst_context_new(NULL);
+  cst_graph *g;
+  cst_type c = {.dtype = CST_F64}, x = {CST_F64, 0, 2, {2, T}};
+  cst_function *f = scalar_body(ctx);
+  cst_graph_new(ctx, CST_F64, 0, &g);
+  cst_value in[3] = {cst_graph_input(g, &c, "c"), cst_graph_input(g, &x, "x"), cst_graph_input(g, &c, "w")}, out[3];
+  cst_value v = cst_graph_scan(g, f, in, 1, in + 1, 1, in + 2, 1, 1, false), one = cst_scalar(g, 1);
+  CU_ASSERT(cst_type_of(g, v + 1)->rank == 1 && cst_type_of(g, v + 1)->dim[0] == T);
+  cst_value loss = cst_add(g, v, cst_sum(g, v + 1, 1, false));
+  CU_ASSERT(cst_graph_vjp(g, &loss, &one, 1, in, 3, out) == CST_OK);
+  double at[2] = {0.4, 0.8}, xs[2 * T], up, down, h = 1e-6, c_bar, w_bar, x_bar[2 * T];
+  const void *const of[3] = {&at[0], xs, &at[1]};
+  for (int i = 0; i < 2 * T; i++) xs[i] = 0.1 * i;
+  CU_ASSERT(evaluate(g, in, 3, out, 3, of, (void *[]){&c_bar, x_bar, &w_bar}) == CST_OK);
+  double *const move[3] = {&at[0], &xs[T + 1], &at[1]}, bar[3] = {c_bar, x_bar[T + 1], w_bar};
+  for (int i = 0; i < 3; i++) {
+    double keep = *move[i];
+    *move[i] = keep + h, evaluate(g, in, 3, &loss, 1, of, (void *[]){&up});
+    *move[i] = keep - h, evaluate(g, in, 3, &loss, 1, of, (void *[]){&down});
+    *move[i] = keep;
+    CU_ASSERT(fabs(bar[i] - (up - down) / (2 * h)) < 1e-7);
+  }
+  cst_object_release(f), cst_graph_release(g), cst_context_free(ctx);
+}
+
+/* The status of a scan in an f32 graph over x [5] of f32 whose body takes `carry` and returns x. */
+static cst_status scan_of(cst_type carry, bool same) {
+  cst_context *ctx = cst_context_new(NULL);
+  cst_graph *g, *b;
+  cst_function *f = NULL;
+  cst_type x = {.dtype = CST_F32}, xs = {CST_F32, 0, 1, {5}};
+  cst_graph_new(ctx, CST_F32, 0, &b);
+  cst_value in[2] = {cst_graph_input(b, &carry, "c"), cst_graph_input(b, &x, "x")};
+  cst_function_new(b, in, 2, &in[same ? 0 : 1], 1, &f);
+  cst_graph_new(ctx, CST_F32, 0, &g);
+  cst_value c = cst_graph_input(g, &carry, "c"), s = cst_graph_input(g, &xs, "x");
+  cst_graph_scan(g, f, &c, 1, &s, 1, NULL, 0, 0, false);
+  cst_status st = g->status;
+  cst_object_release(f), cst_graph_release(b), cst_graph_release(g), cst_context_free(ctx);
+  return st;
+}
+
+static void bodies_that_do_not_fit_are_refused(void) {
+  CU_ASSERT_EQUAL(scan_of((cst_type){.dtype = CST_F32}, false), CST_OK);
+  CU_ASSERT_EQUAL(scan_of((cst_type){.dtype = CST_F64}, false), CST_EDTYPE); /* f64 in, f32 out */
+  CU_ASSERT_EQUAL(scan_of((cst_type){.dtype = CST_I64}, false), CST_EDTYPE);
+  CU_ASSERT_EQUAL(scan_of((cst_type){.dtype = CST_I64}, true), CST_OK);
+  CU_ASSERT_EQUAL(scan_of((cst_type){CST_F32, 0, 8, {1, 1, 1, 1, 1, 1, 1, 2}}, true), CST_ESHAPE);
+}
+
+/* The pullback of a scan has more sequences than the scan itself. */
+static void too_many_values_are_refused(void) {
+  enum { N = 60 };
+  cst_context *ctx = cst_context_new(NULL);
+  cst_graph *g, *b;
+  cst_function *f = NULL;
+  cst_type c = {.dtype = CST_F64}, xs = {CST_F64, 0, 1, {5}};
+  cst_value in[N + 1], out[3 * N], bar[3 * N];
+  cst_graph_new(ctx, CST_F64, 0, &b);
+  for (int i = 0; i <= N; i++) in[i] = cst_graph_input(b, &c, "c");
+  for (int i = 0; i < N; i++) out[i] = cst_mul(b, in[i], in[N]), out[N + i] = cst_sin(b, in[i]);
+  CU_ASSERT(cst_function_new(b, in, N + 1, out, 2 * N, &f) == CST_OK);
+  cst_graph_new(ctx, CST_F64, 0, &g);
+  for (int i = 0; i <= N; i++) in[i] = cst_graph_input(g, i < N ? &c : &xs, "c");
+  cst_value v = cst_graph_scan(g, f, in, N, in + N, 1, NULL, 0, 0, false);
+  for (cst_value i = 0; i < 3 * N; i++) out[i] = v + i, bar[i] = cst_zeros_like(g, out[i]);
+  CU_ASSERT(cst_graph_vjp(g, out, bar, 3 * N, in, N + 1, in) == CST_EUNSUPPORTED);
+  cst_object_release(f), cst_graph_release(b), cst_graph_release(g), cst_context_free(ctx);
+}
+
 int cst_suite_scan(void);
 int cst_suite_scan(void) {
   CU_pSuite s = CU_add_suite("scan", NULL, NULL);
   return s && CU_add_test(s, "a scan is a loop", scan_is_a_loop) &&
          CU_add_test(s, "a scan differentiates, twice", scan_differentiates_twice) &&
-         CU_add_test(s, "a field in a scan in a loss, twice", a_field_in_a_scan_in_a_loss) ? 0 : 1;
+         CU_add_test(s, "a field in a scan in a loss, twice", a_field_in_a_scan_in_a_loss) &&
+         CU_add_test(s, "scalars are carried along any axis", scalars_are_carried_along_any_axis) &&
+         CU_add_test(s, "bodies that do not fit are refused", bodies_that_do_not_fit_are_refused) &&
+         CU_add_test(s, "too many values are refused", too_many_values_are_refused) ? 0 : 1;
 }

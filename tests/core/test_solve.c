@@ -217,10 +217,106 @@ static void threads_change_nothing(void) {
     for (int i = 0; i < N_IN; i++) free(bar[k][i]);
 }
 
+/* ---- captures ------------------------------------------------------------------------------------------------ */
+
+enum { MANY = 40 };
+
+/* dy = -y + the sum of n captured scalars of a dtype; NULL when it has no plan. */
+static cst_solve_plan *sum_plan(cst_context *ctx, cst_dtype real, cst_type capture, int n, int64_t rows) {
+  cst_graph *g;
+  cst_function *f = NULL;
+  cst_solve_plan *plan = NULL;
+  cst_solve_options o;
+  cst_solve_defaults(&o);
+  cst_type t = {.dtype = CST_F64}, y = {(uint8_t)real, CST_ROW, 2, {rows, 1}};
+  cst_graph_new(ctx, real, rows, &g);
+  cst_value in[MANY + 2] = {cst_graph_input(g, &t, "t"), cst_graph_input(g, &y, "y")}, dy = cst_neg(g, in[1]);
+  for (int i = 0; i < n; i++) in[2 + i] = cst_graph_input(g, &capture, "c"), dy = cst_add(g, dy, in[2 + i]);
+  cst_function_new(g, in, (size_t)n + 2, &dy, 1, &f);
+  cst_status st = cst_solve_plan_new(ctx, f, 1, NULL, NULL, &o, &plan);
+  CHECK(st == CST_OK, "%s", cst_message(ctx));
+  cst_object_release(f), cst_graph_release(g);
+  return plan;
+}
+
+/* Inputs y0, times [2] and n captures in a new graph, and the values of the solve. */
+static cst_value sum_solve(cst_context *ctx, cst_solve_plan *plan, cst_dtype real, cst_type capture, int n, int64_t rows,
+                           cst_graph **g, cst_value *in) {
+  cst_type y = {(uint8_t)real, CST_ROW, 2, {rows, 1}}, times = {CST_F64, 0, 1, {2}};
+  cst_graph_new(ctx, real, rows, g);
+  in[0] = cst_graph_input(*g, &y, "y0"), in[1] = cst_graph_input(*g, &times, "times");
+  for (int i = 0; i < n; i++) in[2 + i] = cst_graph_input(*g, &capture, "c");
+  return cst_graph_solve(*g, plan, in, in[1], in + 2);
+}
+
+static void many_captures_accumulate(void) {
+  const cst_type scalar = {.dtype = CST_F64};
+  cst_context *ctx = cst_context_new(NULL);
+  cst_graph *g;
+  cst_function *f = NULL;
+  cst_program *p = NULL;
+  cst_workspace *w = NULL;
+  cst_solve_plan *plan = sum_plan(ctx, CST_F64, scalar, MANY, 1);
+  cst_value in[MANY + 2], bar[MANY + 2], v = sum_solve(ctx, plan, CST_F64, scalar, MANY, 1, &g, in), one = cst_scalar(g, 1);
+  cst_value loss = cst_sum(g, v, ~(uint64_t)0, false);
+  CU_ASSERT(cst_graph_vjp(g, &loss, &one, 1, in, MANY + 2, bar) == CST_OK);
+  double y0 = 1, times[2] = {0, 1}, c[MANY], c_bar[MANY], want = 1 - exp(-1);
+  const void *at[MANY + 2] = {&y0, times};
+  void *to[MANY];
+  bool add[MANY];
+  for (int i = 0; i < MANY; i++) at[2 + i] = &c[i], to[i] = &c_bar[i], c[i] = 0.1, c_bar[i] = 1000, add[i] = true;
+  CU_ASSERT_FATAL(cst_function_new(g, in, MANY + 2, bar + 2, MANY, &f) == CST_OK);
+  CU_ASSERT_FATAL(cst_program_new(f, add, &p) == CST_OK && cst_workspace_new(p, &w) == CST_OK);
+  for (int k = 1; k <= 2; k++) {
+    CU_ASSERT(cst_program_run(w, 1, at, to) == CST_OK);
+    for (int i = 0; i < MANY; i++) CHECK(fabs(c_bar[i] - 1000 - k * want) < 1e-5, "capture %d: %.9g", i, c_bar[i]);
+  }
+  cst_workspace_free(w), cst_program_release(p), cst_object_release(f), cst_object_release(plan), cst_graph_release(g);
+  cst_context_free(ctx);
+}
+
+/* A solve takes one step for all rows, so its batch is a full one. */
+static void a_short_batch_is_refused(void) {
+  const cst_type scalar = {.dtype = CST_F64};
+  cst_context *ctx = cst_context_new(NULL);
+  cst_graph *g;
+  cst_function *f = NULL;
+  cst_program *p = NULL;
+  cst_workspace *w = NULL;
+  cst_solve_plan *plan = sum_plan(ctx, CST_F64, scalar, 0, 8);
+  cst_value in[2], v = sum_solve(ctx, plan, CST_F64, scalar, 0, 8, &g, in);
+  double y0[3] = {1, 2, 3}, times[2] = {0, 1}, out[6];
+  CU_ASSERT_FATAL(cst_function_new(g, in, 2, &v, 1, &f) == CST_OK && cst_program_new(f, NULL, &p) == CST_OK);
+  CU_ASSERT_FATAL(cst_workspace_new(p, &w) == CST_OK);
+  CU_ASSERT(cst_program_run(w, 3, (const void *[]){y0, times}, (void *[]){out}) == CST_ESHAPE);
+  CU_ASSERT_PTR_NOT_NULL(strstr(cst_message(ctx), "solve"));
+  cst_workspace_free(w), cst_program_release(p), cst_object_release(f), cst_object_release(plan), cst_graph_release(g);
+  cst_context_free(ctx);
+}
+
+/* A derivative that is not computed is refused, not zero; elements that are not there are not read. */
+static void captures_that_do_not_fit_are_refused(void) {
+  const cst_type one = {CST_F64, 0, 1, {1}}, two = {CST_F64, 0, 1, {2}};
+  cst_context *ctx = cst_context_new(NULL);
+  cst_graph *g;
+  cst_solve_plan *plan = sum_plan(ctx, CST_F32, one, 1, 2);
+  cst_value in[3], bar[3], v = sum_solve(ctx, plan, CST_F32, one, 1, 2, &g, in);
+  cst_value loss = cst_sum(g, v, ~(uint64_t)0, false), seed = cst_scalar(g, 1);
+  CU_ASSERT(cst_graph_vjp(g, &loss, &seed, 1, in, 2, bar) == CST_OK);
+  CU_ASSERT(cst_graph_vjp(g, &loss, &seed, 1, in, 3, bar) == CST_EUNSUPPORTED);
+  cst_graph_release(g);
+  CU_ASSERT_EQUAL(sum_solve(ctx, plan, CST_F32, two, 1, 2, &g, in), CST_NONE);
+  CU_ASSERT_EQUAL(g->status, CST_ESHAPE);
+  cst_graph_release(g), cst_object_release(plan), cst_context_free(ctx);
+}
+
 int cst_suite_solve(void);
 int cst_suite_solve(void) {
   CU_pSuite s = CU_add_suite("solve", NULL, NULL);
   return s && CU_add_test(s, "discrete gradients are exact", discrete_is_exact) &&
          CU_add_test(s, "backsolve converges", backsolve_converges) &&
-         CU_add_test(s, "threads change nothing", threads_change_nothing) ? 0 : 1;
+         CU_add_test(s, "threads change nothing", threads_change_nothing) &&
+         CU_add_test(s, "many captures accumulate", many_captures_accumulate) &&
+         CU_add_test(s, "a short batch is refused", a_short_batch_is_refused) &&
+         CU_add_test(s, "captures that do not fit are refused", captures_that_do_not_fit_are_refused) ? 0 : 1;
 }

@@ -192,6 +192,11 @@ describe("preparing", function()
     local r = cs.dataset "misuse.rows" {}
     raises(function() r:draw(rng, 4) end, "3 rows")
     raises(function() r:batches { size = 0 } end, "'size'")
+    local path = os.tmpname()
+    local file <close> = io.open(path, "w")
+    file:write("t,a,b\n0,1,2\n1,3,4\n"):flush()
+    near(cs.dataset "csv" { path = path, time = "t", columns = { "b", "a" } }.y, { { 2, 1 }, { 4, 3 } })
+    os.remove(path)
     cs.register.dataset { name = "misuse.none", build = function() end }
     raises(function() cs.dataset "misuse.none" {} end, "must return a table")
   end)
