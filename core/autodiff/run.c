@@ -121,10 +121,13 @@ static void describe(const cst_graph *g, cst_value v, char *text, size_t size) {
 static bool blame_inputs(const cst_workspace *w, size_t rows, const void *const *in, char *text, size_t size) {
   const cst_function *f = w->p->f;
   for (uint32_t i = 0; i < f->n_in; i++) {
-    cst_operand o = cst_operand_of(type_at(f->graph, f->inputs[i]));
+    const cst_type *t = type_at(f->graph, f->inputs[i]);
+    cst_operand o = cst_operand_of(t);
     if (finite(&o, rows, in[i])) continue;
     const char *name = node_at(f->graph, f->inputs[i])->name;
-    snprintf(text, size, "the input '%s'", name ? name : "?");
+    char shape[64];
+    if (name) snprintf(text, size, "the input '%s'", name);
+    else snprintf(text, size, "a captured value (a parameter or a constant) of shape %s", cst_type_format(t, shape, sizeof shape));
     return true;
   }
   return false;

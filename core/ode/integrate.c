@@ -166,8 +166,8 @@ static cst_status check(const cst_integrator *i, const cst_integration *in) {
   for (size_t k = 0; k < in->n_times; k++)
     if (!isfinite(in->times[k]) ||
         (k && !((in->times[k] - in->times[k - 1]) * (direction < 0 ? -1 : 1) >= 0)))
-      return cst_fail(i->ctx, CST_EINVAL, "times[%zu] = %.9g is out of order or not finite", k,
-                      in->times[k]);
+      return cst_fail(i->ctx, CST_EINVAL, "time %zu of %zu, %.9g, is out of order or not finite", k + 1,
+                      in->n_times, in->times[k]);
   return CST_OK;
 }
 

@@ -247,7 +247,7 @@ function Flow:record(state)
   local t = tr:input("f64", "shared", {}, "t")
   local ys, named = {}, {}
   for i, p in ipairs(state.parts) do
-    ys[i] = tr:input(core.dtype(), "row", p.shape, p.name)
+    ys[i] = tr:input(core.dtype(), "row", p.shape, p.name or "y")
     named[p.name] = ys[i]
   end
   local dy = evaluate(self.options.field, t, state.single and ys[1] or named)

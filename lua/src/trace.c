@@ -36,7 +36,7 @@ static cst_status capture_value(lcs_trace *to, cst_value outer, cst_value *out) 
     return cst_fail(to->st->ctx, CST_ESHAPE,
                     "a value with %lld rows is used inside a field or function of %lld rows",
                     (long long)type.dim[0], (long long)to->graph->rows);
-  *out = cst_graph_input(to->graph, &type, NULL);
+  *out = cst_graph_input(to->graph, &type, cst_graph_info(to->parent->graph, outer).name);
   return add_capture(to, (lcs_capture){.outer = outer, .inner = *out});
 }
 
