@@ -158,7 +158,8 @@ void lcs_push_failure(lua_State *L, lcs_program *p, cst_status st) {
   int top = lua_gettop(L);
   lua_pushstring(L, cst_message(ctx));
   char text[256];
-  if (st == CST_ENONFINITE && cst_program_find_nonfinite(p->workspace, (size_t)p->f->graph->rows,
+  bool told = strstr(cst_message(ctx), "stopped being finite in") != NULL; /* the solve knew */
+  if (st == CST_ENONFINITE && !told && cst_program_find_nonfinite(p->workspace, (size_t)p->f->graph->rows,
                                                          p->in, text, sizeof text))
     lua_pushfstring(L, " (first in %s)", text);
   lua_pushfstring(L, "; %s", cst_status_advice(st));
