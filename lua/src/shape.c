@@ -208,6 +208,7 @@ static int op_stack(lua_State *L) {
   int n = push_list(L), like;
   cst_type t = common_type(L, 3, n, &like), wide;
   if (lua_type(L, like) == LUA_TNUMBER) t.dtype = lcs_state_of(L)->real;
+  if (t.rank == CST_MAX_RANK) return lcs_error(L, "stack: the result would have more than %d axes", CST_MAX_RANK);
   wide = t;
   int axis = lcs_axis(L, 2, t.rank + 1, -1);
   if (t.space == CST_ROW && axis == 0) return lcs_error(L, "stack: the first axis is the batch");
