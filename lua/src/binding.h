@@ -104,6 +104,8 @@ cst_status lcs_lift_value(lcs_trace *to, const lcs_trace *from, cst_value v, cst
 cst_status lcs_lift_tensor(lcs_trace *to, cst_tensor *t, cst_value *out);
 /* What stands at `arg` (number, boolean, tensor or value) as a value of `to`; raises. */
 cst_value lcs_lift(lua_State *L, lcs_trace *to, int arg);
+/* Values of the list at `arg`, in a userdata left on the stack. */
+cst_value *lcs_lift_list(lua_State *L, lcs_trace *tr, int arg, size_t *n);
 void lcs_push_value(lua_State *L, cst_value v); /* of the current trace; raises when it failed */
 lcs_value *lcs_test_value(lua_State *L, int arg);
 lcs_trace *lcs_current(lua_State *L); /* or NULL; with the script line noted in its graph */

@@ -70,14 +70,10 @@ static int layout_initialise(lua_State *L) {
 
 /* ---- building nodes ---------------------------------------------------------------------------------- */
 
-/* Values of the list at `arg`, in a userdata on the stack. */
-static cst_value *lift_list(lua_State *L, lcs_trace *tr, int arg, size_t *n) {
-  luaL_checktype(L, arg, LUA_TTABLE);
-  *n = lua_rawlen(L, arg);
-  cst_value *v = lua_newuserdatauv(L, (*n + 1) * sizeof *v, 0);
-  for (size_t i = 0; i < *n; i++, lua_pop(L, 1)) {
-    lua_rawgeti(L, arg, (lua_Integer)i + 1);
-    v[i] = lcs_lift(L, tr, lua_gettop(L));
+/* Values of the list at `arg`, numbers in the graph's float type. */
+static cst_value *lift_numbers(lua_State *L, lcs_trace *tr, int arg, size_t *n) {
+  cst_value *v = lcs_lift_list(L, tr, arg, n);
+  for (size_t i = 0; i < *n; i++) {
     const cst_type *t = cst_type_of(tr->graph, v[i]);
     if ((t->dtype == CST_F32 || t->dtype == CST_F64) && t->dtype != tr->graph->real)
       v[i] = cst_cast(tr->graph, v[i], tr->graph->real);
@@ -97,7 +93,7 @@ static int build_model(lua_State *L) {
   const cst_options *o = lcs_check_options(L, 2);
   lcs_trace *tr = need_trace(L);
   size_t n_params, n;
-  cst_value *params = lift_list(L, tr, 3, &n_params), *in = lift_list(L, tr, 4, &n);
+  cst_value *params = lift_numbers(L, tr, 3, &n_params), *in = lift_numbers(L, tr, 4, &n);
   lcs_push_value(L, type->build(tr->graph, o, params, in, n));
   return 1;
 }
@@ -108,7 +104,7 @@ static int build_loss(lua_State *L) {
   const cst_options *o = lcs_check_options(L, 2);
   lcs_trace *tr = need_trace(L);
   size_t n;
-  cst_value *in = lift_list(L, tr, 3, &n);
+  cst_value *in = lift_numbers(L, tr, 3, &n);
   if (n != type->n_in)
     return lcs_error(L, "loss '%s' takes %d values, got %d", lua_tostring(L, 1), (int)type->n_in,
                      (int)n);

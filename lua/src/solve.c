@@ -121,17 +121,6 @@ static int plan_new(lua_State *L) {
   return 1;
 }
 
-static cst_value *lift_list(lua_State *L, lcs_trace *tr, int arg, size_t *n) {
-  luaL_checktype(L, arg, LUA_TTABLE);
-  *n = lua_rawlen(L, arg);
-  cst_value *v = lua_newuserdatauv(L, (*n + 1) * sizeof *v, 0);
-  for (size_t i = 0; i < *n; i++, lua_pop(L, 1)) {
-    lua_rawgeti(L, arg, (lua_Integer)i + 1);
-    v[i] = lcs_lift(L, tr, lua_gettop(L));
-  }
-  return v;
-}
-
 static lcs_trace *need_trace(lua_State *L, const char *what) {
   lcs_trace *tr = lcs_current(L);
   if (!tr) lcs_error(L, "%s is built inside a trace", what);
@@ -154,8 +143,8 @@ static int solve(lua_State *L) {
   luaL_argcheck(L, b->plan, 1, "the plan is closed");
   lcs_trace *tr = need_trace(L, "a solve");
   size_t n, n_captures;
-  cst_value *y0 = lift_list(L, tr, 2, &n), times = lcs_lift(L, tr, 3);
-  cst_value *captures = lift_list(L, tr, 4, &n_captures);
+  cst_value *y0 = lcs_lift_list(L, tr, 2, &n), times = lcs_lift(L, tr, 3);
+  cst_value *captures = lcs_lift_list(L, tr, 4, &n_captures);
   luaL_argcheck(L, n == b->n_parts, 2, "one initial value for each part");
   luaL_argcheck(L, n_captures == b->n_captures, 4, "one value for each capture");
   if (cst_type_of(tr->graph, times)->dtype != CST_F64) times = cst_cast(tr->graph, times, CST_F64);
@@ -167,8 +156,8 @@ static int scan(lua_State *L) {
   cst_function *body = lcs_check_function(L, 1);
   lcs_trace *tr = need_trace(L, "a scan");
   size_t n_carry, n_xs, n_captures;
-  cst_value *carry = lift_list(L, tr, 2, &n_carry), *xs = lift_list(L, tr, 3, &n_xs);
-  cst_value *captures = lift_list(L, tr, 4, &n_captures);
+  cst_value *carry = lcs_lift_list(L, tr, 2, &n_carry), *xs = lcs_lift_list(L, tr, 3, &n_xs);
+  cst_value *captures = lcs_lift_list(L, tr, 4, &n_captures);
   int axis = (int)luaL_checkinteger(L, 5);
   luaL_argcheck(L, n_carry + n_xs + n_captures == body->n_in, 4, "one value for each input");
   luaL_argcheck(L, n_carry <= body->n_out, 2, "one result for each carry");

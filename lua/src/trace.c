@@ -94,6 +94,17 @@ cst_value lcs_lift(lua_State *L, lcs_trace *to, int arg) {
   return v;
 }
 
+cst_value *lcs_lift_list(lua_State *L, lcs_trace *tr, int arg, size_t *n) {
+  luaL_checktype(L, arg, LUA_TTABLE);
+  *n = lua_rawlen(L, arg);
+  cst_value *v = lua_newuserdatauv(L, (*n + 1) * sizeof *v, 0);
+  for (size_t i = 0; i < *n; i++, lua_pop(L, 1)) {
+    lua_rawgeti(L, arg, (lua_Integer)i + 1);
+    v[i] = lcs_lift(L, tr, lua_gettop(L));
+  }
+  return v;
+}
+
 /* ---- the stack -------------------------------------------------------------------------------- */
 
 lcs_trace *lcs_current(lua_State *L) {

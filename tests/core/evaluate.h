@@ -3,11 +3,21 @@
  * Small helpers for tests of graphs: a graph with f64 inputs, evaluated at given numbers.
  */
 #pragma once
+#include <CUnit/CUnit.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "costate/context.h"
 #include "costate/graph.h"
+
+/* An assertion that says what went wrong with the numbers of the case. */
+#define CHECK(what, ...)                                    \
+  do {                                                      \
+    bool good_ = (what);                                    \
+    if (!good_) fprintf(stderr, __VA_ARGS__), fputc('\n', stderr); \
+    CU_ASSERT(good_);                                       \
+  } while (0)
 
 enum { MAX_VALUES = 16, MAX_ELEMENTS = 4096 };
 

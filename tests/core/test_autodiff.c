@@ -11,13 +11,6 @@
 #include "evaluate.h"
 #include "samples.h"
 
-#define CHECK(what, ...)                                    \
-  do {                                                      \
-    bool good_ = (what);                                    \
-    if (!good_) fprintf(stderr, __VA_ARGS__), fputc('\n', stderr); \
-    CU_ASSERT(good_);                                       \
-  } while (0)
-
 /* x -> y with random x; buffers hold numbers of every value. */
 typedef struct problem {
   cst_context *ctx;

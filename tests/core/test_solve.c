@@ -11,13 +11,6 @@
 #include "costate/solve.h"
 #include "evaluate.h"
 
-#define CHECK(what, ...)                                    \
-  do {                                                      \
-    bool good_ = (what);                                    \
-    if (!good_) fprintf(stderr, __VA_ARGS__), fputc('\n', stderr); \
-    CU_ASSERT(good_);                                       \
-  } while (0)
-
 enum { B = 6, D = 2, H = 5, T = 4, N_IN = 7 };
 
 /* dy = tanh([y, u] W1 + b1) W2 - k y + sin(t): W1, b1, W2 shared captures, u and k row captures. */
