@@ -91,14 +91,22 @@ static cst_status map_vjp(cst_graph *g, const char *name, const cst_value *in, s
   return g->status;
 }
 
+/* The tangent of an operand, lined up as the operand is in y: next to fewer operands, one that is not of
+ * rows might line up otherwise. */
+static cst_value tangent_in(cst_graph *g, cst_value dot, cst_value y) {
+  bool same = type_at(g, dot)->space == CST_ROW || type_at(g, y)->space != CST_ROW || type_at(g, dot)->rank == 0;
+  return same ? dot : cst_broadcast_like(g, dot, y);
+}
+
 static cst_status map_jvp(cst_graph *g, const char *name, const cst_value *in, size_t n,
                           cst_value y, const cst_value *in_dot, cst_value *out_dot) {
   const row *r = row_of(name);
   cst_value sum = CST_NONE;
   for (size_t i = 0; i < n; i++) {
     if (!in_dot[i]) continue;
-    cst_value d = r->op.map - 1 == CST_MAP_where ? where_part(g, (int)i, in[0], in_dot[i])
-                                                 : times(g, in_dot[i], r->partial(g, (int)i, in, y));
+    cst_value dot = tangent_in(g, in_dot[i], y);
+    cst_value d = r->op.map - 1 == CST_MAP_where ? where_part(g, (int)i, in[0], dot)
+                                                 : times(g, dot, r->partial(g, (int)i, in, y));
     sum = add_values(g, sum, d);
   }
   if (sum && !cst_type_equal(type_at(g, sum), type_at(g, y))) sum = cst_broadcast_like(g, sum, y);
