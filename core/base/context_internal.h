@@ -38,6 +38,11 @@ static inline void cst_context_leave(cst_context *ctx) {
   atomic_fetch_sub_explicit(&ctx->busy, 1, memory_order_relaxed);
 }
 
+/* cst_alloc whose bytes are not set: for large buffers that are written before they are read. */
+void *cst_alloc_raw(cst_context *ctx, size_t size);
+/* Advice for such a buffer: it will be walked through from end to end. */
+void cst_prefer_huge_pages(void *p, size_t size);
+
 /* cst_fail with the arguments already collected. */
 cst_status cst_fail_args(cst_context *ctx, cst_status status, const char *format, va_list args);
 /* Forgets the message, so that a later look finds out whether anything was said. */

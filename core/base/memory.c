@@ -5,8 +5,10 @@
  * A block from the allocator is   [.. pad .. | header | bytes of the caller ..]
  * with the header just before the aligned address that the caller gets.
  */
+#define _DEFAULT_SOURCE /* madvise */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/context_internal.h"
 
@@ -52,14 +54,31 @@ static void count(cst_context *ctx, size_t added, size_t removed) {
   if (m->live_bytes > m->peak_bytes) m->peak_bytes = m->live_bytes;
 }
 
-void *cst_alloc(cst_context *ctx, size_t size) {
+void *cst_alloc_raw(cst_context *ctx, size_t size) {
   ctx->memory.allocations++;
   if (size > PTRDIFF_MAX - (size_t)OVERHEAD) return exhausted(ctx, size);
   unsigned char *raw = ctx->allocator.resize(ctx->allocator.user, NULL, 0, size + OVERHEAD);
   if (!raw) return exhausted(ctx, size);
   ctx->memory.live_blocks++;
   count(ctx, size, 0);
-  return memset(place(raw, size), 0, size);
+  return place(raw, size);
+}
+
+void *cst_alloc(cst_context *ctx, size_t size) {
+  void *p = cst_alloc_raw(ctx, size);
+  return p ? memset(p, 0, size) : NULL;
+}
+
+/* What is streamed through once costs a page fault and a TLB miss every 4 KiB otherwise. */
+void cst_prefer_huge_pages(void *p, size_t size) {
+#ifdef MADV_HUGEPAGE
+  enum { HUGE = 1 << 21 };
+  uintptr_t first = ((uintptr_t)p + HUGE - 1) & ~(uintptr_t)(HUGE - 1), end = (uintptr_t)p + size;
+  end &= ~(uintptr_t)(HUGE - 1);
+  if (first < end) (void)madvise((void *)first, end - first, MADV_HUGEPAGE);
+#else
+  (void)p, (void)size;
+#endif
 }
 
 void *cst_realloc(cst_context *ctx, void *ptr, size_t size) {

@@ -48,10 +48,11 @@ cst_status cst_field_new(cst_context *ctx, cst_function *f, uint32_t n_parts, cs
   return CST_OK;
 }
 
-/* Chunks that keep one program's buffers within a second-level cache; a multiple of 32 rows, so that
- * it does not depend on the number of rows in the batch. */
+/* Chunks that keep one program's buffers within a second-level cache, and small enough for a batch of
+ * a thousand to be shared by threads; a multiple of 32 rows, so that it does not depend on the number
+ * of rows in the batch. */
 static size_t chunk_rows(const cst_program *p, size_t rows) {
-  enum { CACHE = 384 * 1024, LEAST = 64, MOST = 2048 };
+  enum { CACHE = 384 * 1024, LEAST = 64, MOST = 256 };
   if (!p->separable || rows <= LEAST) return rows;
   size_t chunk = CACHE / (p->arena_bytes / rows + 1) / 32 * 32;
   chunk = chunk < LEAST ? LEAST : chunk > MOST ? MOST : chunk;

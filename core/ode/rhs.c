@@ -21,14 +21,10 @@ typedef struct job {
   cst_status status[GROUPS];
 } job;
 
-static void *at_row(const void *p, const cst_operand *o, size_t row) {
-  if (!p || o->type.space != CST_ROW) return (void *)(uintptr_t)p;
-  return (char *)(uintptr_t)p + row * o->inner * cst_dtype_size(o->type.dtype);
-}
+static void *moved(const void *p, size_t bytes) { return p ? (char *)(uintptr_t)p + bytes : NULL; }
 
 static void *part_at(const cst_field_rhs *r, const void *vector, uint32_t p, size_t row) {
-  if (!vector) return NULL;
-  return (char *)(uintptr_t)vector + (r->part_offset[p] + row * r->part_n[p]) * rhs_element(r);
+  return moved(vector, (r->part_offset[p] + row * r->part_n[p]) * rhs_element(r));
 }
 
 static size_t put_parts(const cst_field_rhs *r, const void *vector, size_t row, const void **list) {
@@ -37,18 +33,13 @@ static size_t put_parts(const cst_field_rhs *r, const void *vector, size_t row, 
 }
 
 static size_t put_captures(const cst_field_rhs *r, size_t row, const void **list) {
-  for (uint32_t c = 0; c < r->field->n_captures; c++) {
-    cst_operand o = cst_operand_of(cst_field_capture(r->field, c));
-    list[c] = at_row(r->capture[c], &o, row);
-  }
+  for (uint32_t c = 0; c < r->field->n_captures; c++) list[c] = moved(r->capture[c], row * r->capture_step[c]);
   return r->field->n_captures;
 }
 
 static size_t put_residuals(const cst_field_rhs *r, const void *residual, size_t row, const void **list) {
-  for (uint32_t i = 0; i < r->field->n_residuals; i++) {
-    const char *base = residual ? (const char *)residual + r->residual_offset[i] : NULL;
-    list[i] = at_row(base, &r->field->residual[i], row);
-  }
+  for (uint32_t i = 0; i < r->field->n_residuals; i++)
+    list[i] = moved(residual, r->residual_offset[i] + row * r->residual_step[i]);
   return r->field->n_residuals;
 }
 
@@ -64,9 +55,8 @@ static void put_bars(const job *j, size_t group, size_t row, void **list) {
   if (f->has_t_bar) list[n++] = !j->t_bar ? NULL : split ? &t_partial[group] : j->t_bar;
   for (uint32_t c = 0; c < f->n_captures; c++) {
     if (!f->has_capture_bar[c]) continue;
-    cst_operand o = cst_operand_of(cst_field_capture(f, c));
     void *to = j->want_bars ? r->bar[c] : NULL;
-    if (to && o.type.space == CST_ROW) to = at_row(to, &o, row);
+    if (to && r->capture_step[c]) to = moved(to, row * r->capture_step[c]);
     else if (to && split) to = r->partial + (group * r->bar_scalars + r->partial_offset[c]) * rhs_element(r);
     list[n++] = to;
   }
@@ -120,7 +110,7 @@ static void fold(const job *j) {
   if (j->t_bar) *j->t_bar += t[0];
   for (uint32_t c = 0; j->want_bars && c < r->field->n_captures; c++)
     if (r->partial_offset[c] != SIZE_MAX && r->bar[c])
-      add(r, cst_type_count(cst_field_capture(r->field, c)), r->partial + r->partial_offset[c] * size, r->bar[c]);
+      add(r, r->capture_n[c], r->partial + r->partial_offset[c] * size, r->bar[c]);
 }
 
 static cst_status run_job(job *j) {
@@ -172,7 +162,7 @@ static cst_status rhs_vector_jacobian(cst_rhs *f, const double *t, const void *y
   for (uint32_t c = 0; c < field->n_captures; c++) {
     const cst_type *type = cst_field_capture(field, c);
     r->bar[c] = capture_bar && type->dtype == f->dtype ? (char *)capture_bar + at * size : NULL;
-    if (type->dtype == f->dtype) at += cst_field_rhs_capture_count(r, c);
+    if (type->dtype == f->dtype) at += r->capture_n[c];
   }
   for (uint32_t p = 0; y_bar && p < field->n_parts; p++) /* y_bar ends with the parts the field reads */
     if (!field->has_y_bar[p] && r->part_offset[p] < f->n_stage)
@@ -219,9 +209,7 @@ void cst_field_rhs_bind_bars(cst_field_rhs *r, void *const *capture_bar) {
   for (uint32_t c = 0; c < r->field->n_captures; c++) r->bar[c] = capture_bar[c];
 }
 
-size_t cst_field_rhs_capture_count(const cst_field_rhs *r, uint32_t c) {
-  return cst_type_count(cst_field_capture(r->field, c));
-}
+size_t cst_field_rhs_capture_count(const cst_field_rhs *r, uint32_t c) { return r->capture_n[c]; }
 
 static bool nonfinite_at(cst_field_rhs *r, double t, const void *y, void *dy, char *text, size_t size) {
   worker *w = &r->worker[0];

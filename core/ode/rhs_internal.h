@@ -24,7 +24,8 @@ struct cst_field_rhs {
   worker *worker;
   const void **capture;
   void **bar;
-  size_t *residual_offset;
+  size_t *capture_n, *capture_step;         /* elements; bytes from row to row, 0: shared */
+  size_t *residual_offset, *residual_step;  /* bytes */
   size_t chunk; /* rows of one, as the programs of the workspaces have it */
   size_t n_chunks, n_groups;
   size_t bar_scalars;     /* of shared captures with a cotangent, one group */

@@ -30,8 +30,9 @@ static void lay_out_residuals(cst_field_rhs *r) {
   for (uint32_t i = 0; i < r->field->n_residuals; i++) {
     const cst_operand *o = &r->field->residual[i];
     r->residual_offset[i] = at;
-    size_t n = o->type.space == CST_ROW ? r->base.rows * o->inner : o->inner;
-    at += (n * cst_dtype_size(o->type.dtype) + 63) & ~(size_t)63;
+    size_t bytes = o->inner * cst_dtype_size(o->type.dtype);
+    r->residual_step[i] = o->type.space == CST_ROW ? bytes : 0;
+    at += ((r->residual_step[i] ? r->base.rows : 1) * bytes + 63) & ~(size_t)63;
   }
   r->base.residual_bytes = at ? at : 64;
 }
@@ -41,10 +42,13 @@ static cst_status lay_out_bars(cst_field_rhs *r) {
   size_t at = 0;
   for (uint32_t c = 0; c < f->n_captures; c++) {
     const cst_type *t = cst_field_capture(f, c);
+    cst_operand o = cst_operand_of(t);
+    r->capture_n[c] = cst_type_count(t);
+    r->capture_step[c] = t->space == CST_ROW ? o.inner * cst_dtype_size(t->dtype) : 0;
     bool shared = f->has_capture_bar && f->has_capture_bar[c] && t->space != CST_ROW;
     r->partial_offset[c] = shared ? at : SIZE_MAX;
-    if (shared) at += (cst_type_count(t) + 15) & ~(size_t)15;
-    if (t->dtype == r->base.dtype) r->base.n_captures += cst_type_count(t);
+    if (shared) at += (r->capture_n[c] + 15) & ~(size_t)15;
+    if (t->dtype == r->base.dtype) r->base.n_captures += r->capture_n[c];
   }
   r->bar_scalars = at;
   if (r->n_groups > 1) r->partial = cst_alloc(f->ctx, GROUPS * (at * rhs_element(r) + sizeof(double)));
@@ -72,16 +76,19 @@ static cst_status make_workers(cst_field_rhs *r) {
 static cst_status make(cst_field_rhs *r, const uint32_t *flags, const char *const *names) {
   cst_field *f = r->field;
   r->part = cst_alloc(f->ctx, (f->n_parts + 1) * (sizeof *r->part + 2 * sizeof *r->part_offset));
-  r->capture = cst_alloc(f->ctx, (f->n_captures + 1) * (2 * sizeof *r->capture + sizeof *r->partial_offset));
+  r->capture = cst_alloc(f->ctx, (f->n_captures + 1) * (2 * sizeof *r->capture + 3 * sizeof *r->partial_offset));
   if (!r->part || !r->capture) return CST_ENOMEM;
   r->part_offset = (size_t *)(void *)(r->part + f->n_parts + 1);
   r->part_n = r->part_offset + f->n_parts + 1;
   r->bar = (void **)(r->capture + f->n_captures + 1);
   r->partial_offset = (size_t *)(void *)(r->bar + f->n_captures + 1);
+  r->capture_n = r->partial_offset + f->n_captures + 1;
+  r->capture_step = r->capture_n + f->n_captures + 1;
   for (int k = 0; k < FIELD_PROGRAMS; k++)
     if (r->programs >> k & 1) CST_TRY(cst_field_compile(f, (cst_field_program)k));
-  r->residual_offset = cst_alloc(f->ctx, (f->n_residuals + 1) * sizeof *r->residual_offset);
+  r->residual_offset = cst_alloc(f->ctx, (f->n_residuals + 1) * 2 * sizeof *r->residual_offset);
   if (!r->residual_offset) return CST_ENOMEM;
+  r->residual_step = r->residual_offset + f->n_residuals + 1;
   lay_out_parts(r, flags, names);
   lay_out_residuals(r);
   r->chunk = f->chunk;

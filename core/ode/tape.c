@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "ode/tape.h"
 
+#include "base/context_internal.h"
+
 enum { ALIGN = 64, FIRST_SLAB = 1 << 16 };
 
 typedef struct slab {
@@ -37,8 +39,9 @@ static slab *grow(cst_tape *t, size_t bytes) {
   if (size > t->budget - t->held) size = t->budget - t->held;
   if (size < bytes) size = bytes;
   if (size > t->budget - t->held || size > SIZE_MAX - ALIGN) return NULL;
-  slab *s = cst_alloc(t->ctx, size + ALIGN);
+  slab *s = cst_alloc_raw(t->ctx, size + ALIGN);
   if (!s) return NULL;
+  cst_prefer_huge_pages(s, size + ALIGN);
   *s = (slab){.size = size};
   t->held += size;
   return s;

@@ -11,8 +11,9 @@ usage: costate COMMAND ...
                          run a script; --help lists the options it declares
   check SCRIPT [--json FILE] [...]
                          compare every gradient method of the script's training step
-  bench [NAME...] [--json FILE] [--threads N] [--dtype f32|f64]
-                         time training iterations of the standard workloads
+  bench [NAME...] [--json FILE] [--threads N] [--dtype f32|f64] [--inputs DIR]
+                         time iterations of the standard workloads, in f32 unless told; keep their
+                         inputs in DIR for other programs
   plugins [NAME]         what is installed, or what one plugin registers
   help THING             a command, a solver, a model, a loss, ... and its options
   repl                   read, evaluate, print
@@ -205,20 +206,25 @@ end
 
 function commands.bench(args)
   local positional, given, rest = prepare(args, {})
-  if rest[1] then usage_error("unknown option '--" .. rest[1] .. "' of bench") end
+  if #rest == 1 and rest[1] == "inputs" and given.inputs ~= true then
+    local ok, message = core.mkdir(given.inputs)
+    if not ok then usage_error("--inputs: " .. message) end
+  elseif rest[1] then
+    usage_error(rest[1] == "inputs" and "--inputs needs a directory" or "unknown option '--" .. rest[1] .. "' of bench")
+  end
+  if not given.dtype then core.dtype("f32") end -- what peers use unasked
   require "costate"
   local bench = require "costate.bench"
   local rows = {}
   local names = #positional > 0 and positional or bench.names
   for _, name in ipairs(names) do
-    if not bench.workloads[name] then
+    if not bench.known(name) then
       usage_error(("unknown workload '%s': there are %s"):format(name, table.concat(bench.names, ", ")))
     end
   end
   for _, name in ipairs(names) do
-    for _, row in ipairs(bench.workloads[name]()) do
+    for _, row in ipairs(bench.run(name, function(row) io.write(bench.format(row)) io.flush() end, given.inputs)) do
       rows[#rows + 1] = row
-      io.write(bench.format(row))
     end
   end
   write_json(given, rows)

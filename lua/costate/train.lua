@@ -350,5 +350,5 @@ function M.train(given)
   return result
 end
 
-M.new_run, M.set_live, M.guard_for, M.finish_recording, M.start = new_run, set_live, guard_for, finish_recording, start
+M.new_run, M.set_live, M.start, M.one_step, M.gradients = new_run, set_live, start, one_step, gradients
 return M
