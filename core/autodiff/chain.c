@@ -94,17 +94,30 @@ typedef union block {
   double d[CHAIN_BLOCK];
 } block;
 
-/* Elements e .. e+n of an operand that repeats or wraps. */
+static void fill(uint8_t dtype, const void *from, size_t at, block *to, size_t first, size_t n) {
+  if (dtype == CST_F32)
+    for (size_t i = 0; i < n; i++) to->f[first + i] = ((const float *)from)[at];
+  else
+    for (size_t i = 0; i < n; i++) to->d[first + i] = ((const double *)from)[at];
+}
+
+static void copy(uint8_t dtype, const void *from, size_t at, block *to, size_t first, size_t n) {
+  size_t size = cst_dtype_size((cst_dtype)dtype);
+  memcpy((char *)to + first * size, (const char *)from + at * size, n * size);
+}
+
+/* Elements e .. e+n of an operand that repeats or wraps: runs of one element, or of neighbours. */
 static void gather(const cst_chain_operand *o, const void *base, uint8_t dtype, size_t e, size_t n,
                    block *to) {
-  size_t q = e / o->div, r = e % o->div, m = o->mod ? q % o->mod : q;
-  for (size_t i = 0; i < n; i++) {
-    if (dtype == CST_F32) to->f[i] = ((const float *)base)[m];
-    else to->d[i] = ((const double *)base)[m];
-    if (++r == o->div) {
-      r = 0;
-      if (++m == o->mod) m = 0;
-    }
+  size_t m = o->mod ? e / o->div % o->mod : e / o->div, r = e % o->div;
+  for (size_t i = 0, run; i < n; i += run) {
+    bool single = o->div > 1 || o->mod == 1;
+    run = o->mod == 1 ? n : single ? o->div - r : o->mod - m;
+    if (run > n - i) run = n - i;
+    (single ? fill : copy)(dtype, base, m, to, i, run);
+    r = 0;
+    m = single ? m + 1 : m + run;
+    if (m == o->mod) m = 0;
   }
 }
 

@@ -37,6 +37,14 @@ static bool estimates(const rk *r, const cst_step *s) {
   return r->tab->e && (s->error || s->error_sum);
 }
 
+/* Whether the error of a quadrature part is asked for: controlled spans are in order. */
+static bool estimates_tail(const rk *r, const cst_step *s) {
+  if (!estimates(r, s)) return false;
+  if (s->error) return true;
+  const cst_span *last = s->n_controlled ? &s->controlled[s->n_controlled - 1] : NULL;
+  return last && last->first + last->n > s->rhs->n_stage;
+}
+
 /* Adds c times the tail of slope i to a sum; slope 0 begins it. */
 static void add_tail(const rk *r, const cst_rhs *f, int i, double c, const void *tail, void *sum) {
   if (i == 0 || c != 0)
@@ -49,7 +57,7 @@ static void add_quadrature(const rk *r, const cst_step *s, const rk_record *rec,
   const void *tail = rk_tail(r, f, k);
   if (f->n == f->n_stage) return;
   add_tail(r, f, i, r->tab->b[i], tail, rk_sum(r, f, rec, RK_SUM_B));
-  if (estimates(r, s)) add_tail(r, f, i, r->tab->e[i], tail, rk_sum(r, f, rec, RK_SUM_E));
+  if (estimates_tail(r, s)) add_tail(r, f, i, r->tab->e[i], tail, rk_sum(r, f, rec, RK_SUM_E));
   if (s->dense_wanted)
     for (int j = 0; j < r->degree; j++)
       add_tail(r, f, i, r->p[i * r->degree + j], tail, rk_sum(r, f, rec, RK_SUM_P + j));
