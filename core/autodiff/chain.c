@@ -126,6 +126,7 @@ typedef struct frame {
   const cst_call *call;
   block buffer[CHAIN_OPERANDS]; /* of operands that are not read in place */
   block reg[CHAIN_STEPS];
+  block sum; /* of a chain that adds to its result: what is added */
   const void *at[CHAIN_OPERANDS];
 } frame;
 
@@ -165,9 +166,11 @@ cst_status cst_chain_run(const cst_call *call) {
   f.c = c, f.call = call;
   for (size_t e = 0; e < n; e += CHAIN_BLOCK) {
     size_t m = n - e < CHAIN_BLOCK ? n - e : CHAIN_BLOCK;
+    char *out = (char *)call->p[c->n_operands] + e * size;
     load_operands(&f, e, m);
-    for (int i = 0; i < c->n_steps; i++)
-      run_step(&f, &c->step[i], (char *)call->p[c->n_operands] + e * size, m);
+    for (int i = 0; i < c->n_steps; i++) run_step(&f, &c->step[i], call->add ? (void *)&f.sum : out, m);
+    if (call->add)
+      cst_kernels_get()->map[c->dtype == CST_F64][CST_MAP_add]((const void *const[]){out, &f.sum}, out, m);
   }
   return CST_OK;
 }

@@ -20,13 +20,29 @@ static void count_uses(compiler *c) {
   }
 }
 
-/* An accumulated output that is a sum is two accumulated outputs. */
+/* Whether v is made by something that adds into memory, other than an element-wise chain, which a sum
+ * is a part of anyway. */
+static bool adds_itself(const compiler *c, cst_value v) {
+  const cst_node *q = node_at(c->g, v);
+  cst_value output = v - q->first;
+  return output < 32 && (q->op->accumulates >> output & 1);
+}
+
+/* Whether such a term stands somewhere in the sum v. */
+static bool holds_adder(const compiler *c, cst_value v) {
+  const cst_node *q = node_at(c->g, v);
+  if (adds_itself(c, v)) return true;
+  return strcmp(q->op->name, "add") == 0 && c->uses[v] == 1 && (holds_adder(c, q->in[0]) || holds_adder(c, q->in[1]));
+}
+
+/* An accumulated output that is a sum with such terms is two accumulated outputs. */
 static bool split_one_sum(compiler *c) {
   for (size_t i = 0; i < c->n_part; i++) {
     cst_value v = c->part[i].v;
     const cst_node *q = node_at(c->g, v);
     if (!accumulates(c, c->part[i].output) || strcmp(q->op->name, "add") != 0 || c->uses[v] != 1)
       continue;
+    if (!holds_adder(c, v)) continue;
     if (!cst_type_equal(type_at(c->g, q->in[0]), type_at(c->g, v)) ||
         !cst_type_equal(type_at(c->g, q->in[1]), type_at(c->g, v)))
       continue;

@@ -17,6 +17,7 @@ PARTIAL(neg) { UNUSED; return C(-1); }
 PARTIAL(abs) { UNUSED; return cst_sign(g, in[0]); }
 PARTIAL(recip) { UNUSED; return cst_neg(g, cst_square(g, y)); }
 PARTIAL(square) { UNUSED; return cst_mul(g, C(2), in[0]); }
+PARTIAL(cube) { UNUSED; return cst_mul(g, C(3), cst_square(g, in[0])); }
 PARTIAL(sqrt) { UNUSED; return cst_div(g, C(0.5), y); }
 PARTIAL(exp) { UNUSED; return y; }
 PARTIAL(expm1) { UNUSED; return cst_add(g, y, C(1)); }
@@ -129,7 +130,8 @@ static cst_status map_jvp(cst_graph *g, const char *name, const cst_value *in, s
   }
 
 #define SMOOTH(X)                                                                                  \
-  X(neg, 1, 0, 1) X(abs, 1, 0, 0) X(recip, 1, 0, 0) X(square, 1, 0, 0) X(sqrt, 1, 0, 0)            \
+  X(neg, 1, 0, 1) X(abs, 1, 0, 0) X(recip, 1, 0, 0) X(square, 1, 0, 0) X(cube, 1, 0, 0)            \
+  X(sqrt, 1, 0, 0)                                                                                \
   X(exp, 1, 0, 0) X(expm1, 1, 0, 0) X(log, 1, 0, 0) X(log1p, 1, 0, 0) X(sin, 1, 0, 0)              \
   X(cos, 1, 0, 0) X(tan, 1, 0, 0) X(tanh, 1, 0, 0) X(sigmoid, 1, 0, 0) X(softplus, 1, 0, 0)        \
   X(relu, 1, 0, 0) X(elu, 1, 0, 0) X(erf, 1, 0, 0) X(atan, 1, 0, 0)                                \

@@ -63,6 +63,21 @@ static void put_chain(writer *w, const cst_program *p, const cst_chain *c) {
   put(w, ")");
 }
 
+static void put_instruction(writer *w, const cst_program *p, const cst_compiled *k) {
+  if (k->chain) put_chain(w, p, k->chain);
+  else put(w, "%s", k->op->name);
+  put(w, " -> ");
+  put_type(w, &k->q.operand[k->q.n_in].type);
+  if (k->add) put(w, ", accumulates");
+  const cst_node *q = node_at(p->f->graph, k->node);
+  if (q->source && q->line) put(w, "  (%s:%d)", q->source, q->line);
+}
+
+void cst_instruction_format(const cst_program *p, const cst_compiled *k, char *text, size_t size) {
+  writer w = {text, size, 0};
+  put_instruction(&w, p, k);
+}
+
 size_t cst_program_format(const cst_program *p, char *text, size_t size) {
   writer w = {text, size, 0};
   if (size) text[0] = 0;
@@ -70,15 +85,8 @@ size_t cst_program_format(const cst_program *p, char *text, size_t size) {
       p->n_fused, p->arena_bytes, p->constant_bytes,
       p->separable ? "rows are separate" : "rows are coupled");
   for (uint32_t i = 0; i < p->n_code; i++) {
-    const cst_compiled *k = &p->code[i];
     put(&w, "%3u  ", i + 1);
-    if (k->chain) put_chain(&w, p, k->chain);
-    else put(&w, "%s", k->op->name);
-    put(&w, " -> ");
-    put_type(&w, &k->q.operand[k->q.n_in].type);
-    if (k->add) put(&w, ", accumulates");
-    const cst_node *q = node_at(p->f->graph, k->node);
-    if (q->source && q->line) put(&w, "  (%s:%d)", q->source, q->line);
+    put_instruction(&w, p, &p->code[i]);
     put(&w, "\n");
   }
   return w.used;

@@ -27,8 +27,8 @@ static uint32_t readers(const compiler *c, cst_value rep) {
 static bool can_add(const compiler *c, cst_value rep) {
   const cst_node *q = node_at(c->g, rep);
   cst_value output = rep - q->first;
-  return !is_elementwise(q) && output < 32 && (q->op->accumulates >> output & 1) && parts(c, rep) == 1 &&
-         readers(c, rep) == 0;
+  bool can = is_elementwise(q) || (output < 32 && (q->op->accumulates >> output & 1));
+  return can && parts(c, rep) == 1 && readers(c, rep) == 0;
 }
 
 void cst_bind_outputs(compiler *c) {

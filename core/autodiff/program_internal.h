@@ -22,6 +22,7 @@ typedef struct cst_compiled {
   cst_value node;       /* first output of the node; of a chain its last */
   uint32_t first_slot;  /* inputs, then outputs */
   uint32_t add;
+  uint32_t profile_row; /* profile.c: row + 1; 0: none yet */
   cst_chain *chain;
 } cst_compiled;
 
@@ -70,6 +71,13 @@ typedef struct cst_life {
 /* Places every life (sorted by `first`) so that lives that overlap in time do not overlap in space;
  * returns the size of the arena. `scratch` holds n entries. */
 size_t cst_plan_arena(cst_life *life, size_t n, uint32_t *scratch);
+
+/* explain.c: one line, cut to size. */
+void cst_instruction_format(const cst_program *p, const cst_compiled *k, char *text, size_t size);
+
+/* profile.c: runs a kernel and books its time. */
+typedef struct cst_profile cst_profile;
+cst_status cst_profile_kernel(cst_profile *to, const cst_program *p, cst_compiled *k, const cst_call *call);
 
 /* mixing.c: whether a node makes rows meet (see cst_program_separable). */
 bool cst_node_mixes(const cst_graph *g, const cst_node *q);

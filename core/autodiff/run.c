@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "autodiff/program_internal.h"
+#include "base/context_internal.h"
 
 static void *resolve(const cst_workspace *w, const cst_home *h) {
   switch (h->kind) {
@@ -80,11 +81,12 @@ static void bind(cst_workspace *w, const void *const *in, void *const *out) {
 }
 
 static cst_status execute(cst_workspace *w, uint32_t i, size_t rows) {
-  const cst_compiled *k = &w->p->code[i];
+  cst_compiled *k = &w->p->code[i];
   void *const *p = &w->slot[k->first_slot];
   if (k->q.n_out == 1 && !p[k->q.n_in] && !w->state[i]) return CST_OK; /* an output nobody wants */
   cst_call call = {.q = &k->q, .p = p, .rows = rows, .add = k->add, .state = w->state[i], .run = &w->run};
-  return k->q.kernel(&call);
+  cst_profile *profile = w->p->ctx->profile;
+  return profile ? cst_profile_kernel(profile, w->p, k, &call) : k->q.kernel(&call);
 }
 
 static cst_status check_rows(const cst_workspace *w, size_t rows) {

@@ -86,8 +86,8 @@ static cst_value power(cst_graph *g, cst_value x, cst_value exponent) {
   if (p == 0.5) return cst_sqrt(g, x);
   if (!(p >= -16 && p <= 16) || p != (double)(int)p || p == 0) return CST_NONE;
   unsigned n = (unsigned)(p < 0 ? -p : p);
-  cst_value result = CST_NONE;
-  for (cst_value square = x; n; n >>= 1) {
+  cst_value result = n == 3 ? cst_cube(g, x) : CST_NONE;
+  for (cst_value square = x; n && n != 3; n >>= 1) {
     if (n & 1) result = result ? cst_mul(g, result, square) : square;
     if (n > 1) square = cst_square(g, square);
   }

@@ -45,6 +45,7 @@ void cst_context_free(cst_context *ctx) {
   if (!ctx) return;
   cst_registry_close(ctx);
   cst_pool_stop(ctx);
+  cst_profile_stop(ctx);
   deallocate(ctx);
 }
 

@@ -13,6 +13,7 @@ enum { CST_MESSAGE_SIZE = 1024 };
 
 typedef struct cst_registry cst_registry; /* core/plugin/registry.c */
 typedef struct cst_pool cst_pool;         /* core/base/threads.c */
+typedef struct cst_profile cst_profile;   /* core/autodiff/profile.c */
 
 struct cst_context {
   cst_allocator allocator;
@@ -23,6 +24,7 @@ struct cst_context {
   cst_pool *pool;
   atomic_uint busy; /* solves and programs that are running now, on any thread */
   cst_registry *registry;
+  cst_profile *profile; /* NULL: times are not kept */
   cst_host host;
   cst_status status;       /* of the last failure */
   atomic_flag writing;     /* held while the message changes: workers may fail at the same time */
@@ -51,6 +53,9 @@ void cst_log_args(cst_context *ctx, cst_level level, const char *format, va_list
 
 /* Stops the workers. */
 void cst_pool_stop(cst_context *ctx);
+
+/* Frees what cst_profile_start made. */
+void cst_profile_stop(cst_context *ctx);
 
 /* Makes the registry, fills the host table and registers the core's own ops and controllers. */
 cst_status cst_registry_open(cst_context *ctx);

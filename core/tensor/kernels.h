@@ -22,7 +22,7 @@
  * max and min return NaN when either operand is NaN. `softplus` is log(1 + e^x) without overflow,
  * `elu` is x for x > 0 and expm1(x) otherwise, `step` is 1 for x > 0 else 0. */
 #define CST_MAP_LIST(X)                                                                      \
-  X(copy, 1) X(neg, 1) X(abs, 1) X(sign, 1) X(floor, 1) X(recip, 1) X(square, 1) X(sqrt, 1)  \
+  X(copy, 1) X(neg, 1) X(abs, 1) X(sign, 1) X(floor, 1) X(recip, 1) X(square, 1) X(cube, 1) X(sqrt, 1) \
   X(exp, 1) X(expm1, 1) X(log, 1) X(log1p, 1) X(sin, 1) X(cos, 1) X(tan, 1) X(tanh, 1)       \
   X(sigmoid, 1) X(softplus, 1) X(relu, 1) X(elu, 1) X(erf, 1) X(atan, 1) X(step, 1)          \
   X(isfinite, 1)                                                                             \

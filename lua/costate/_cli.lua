@@ -152,6 +152,26 @@ end
 
 local commands = {}
 
+--- Whole-process figures, then by phase: the instructions of programs, and what was outside of them.
+local function print_profile(wall)
+  local allocations, live, peak = core.memory()
+  io.write(("wall %.3f s, peak resident %d KiB, Costate memory %.1f MiB at most (%.1f now), %d allocations\n")
+    :format(wall, core.peak_rss(), peak / 2 ^ 20, live / 2 ^ 20, allocations))
+  local rows, inside, rest = core.profile(), 0, 0
+  for _, r in ipairs(rows) do inside = inside + r.seconds end
+  local shown = 24
+  io.write(("%9s %6s %10s %9s  %s\n"):format("seconds", "share", "calls", "us a call", "instruction, without those inside it"))
+  local function line(seconds, calls, what)
+    io.write(("%9.4f %5.1f%% %10s %9s  %s\n"):format(seconds, 100 * seconds / wall, calls or "",
+      calls and ("%.3f"):format(1e6 * seconds / calls) or "", what))
+  end
+  for i, r in ipairs(rows) do
+    if i <= shown then line(r.seconds, r.calls, r.what) else rest = rest + r.seconds end
+  end
+  if rest > 0 then line(rest, nil, "other instructions") end
+  line(math.max(wall - inside, 0), nil, "outside of programs: Lua, data, updates, output, and the timing itself")
+end
+
 function commands.run(args)
   local positional, given, rest = prepare(args, { quiet = true, profile = true, help = true })
   local script = one_script(positional, "run")
@@ -165,14 +185,11 @@ function commands.run(args)
     local ok, message = pcall(run.open, given.out)
     if not ok then usage_error("--out: " .. tostring(message)) end
   end
+  if given.profile then core.profile() end
   local began = core.clock()
   local code, status = run_script(script, given, rest)
   run.close(status)
-  if given.profile then
-    local allocations, live, peak = core.memory()
-    io.write(("wall %.3f s, peak resident %d KiB, Costate memory %.1f MiB at most (%.1f now), %d allocations\n")
-      :format(core.clock() - began, core.peak_rss(), peak / 2 ^ 20, live / 2 ^ 20, allocations))
-  end
+  if given.profile then print_profile(core.clock() - began) end
   return code
 end
 

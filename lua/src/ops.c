@@ -47,6 +47,10 @@ static void push_integer_power(lua_State *L, int x, unsigned n) {
     lua_pushvalue(L, x);
     return;
   }
+  if (n == 3) {
+    lcs_apply(L, "cube", (const int[]){x}, 1, NULL);
+    return;
+  }
   push_integer_power(L, x, n / 2);
   int half = lua_gettop(L);
   lcs_apply(L, "square", (const int[]){half}, 1, NULL);

@@ -159,9 +159,29 @@ static int memory(lua_State *L) {
   return 4;
 }
 
+/* core.profile(): from now on instructions are timed -> a list of {what, calls, seconds} so far, the
+ * longest first */
+static int profile(lua_State *L) {
+  enum { MOST = 64 };
+  cst_profile_row row[MOST];
+  cst_context *ctx = lcs_state_of(L)->ctx;
+  lcs_check(L, cst_profile_start(ctx));
+  size_t n = cst_profile_rows(ctx, row, MOST);
+  lua_newtable(L);
+  for (size_t i = 0; i < n && i < MOST; i++) {
+    lua_createtable(L, 0, 3);
+    lua_pushstring(L, row[i].what), lua_setfield(L, -2, "what");
+    lua_pushinteger(L, (lua_Integer)row[i].calls), lua_setfield(L, -2, "calls");
+    lua_pushnumber(L, row[i].seconds), lua_setfield(L, -2, "seconds");
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+  return 1;
+}
+
 static const luaL_Reg functions[] = {
     {"own", own},         {"place", place},     {"fail", fail}, {"dtype", dtype}, {"seed", seed},
-    {"threads", threads}, {"memory", memory},   {NULL, NULL}};
+    {"threads", threads}, {"memory", memory},   {"profile", profile},
+    {NULL, NULL}};
 
 /* The context lives on Lua's own allocator, so whoever limits Lua's memory limits all of it. */
 static void open_context(lua_State *L) {

@@ -33,7 +33,7 @@ typedef struct sample {
 
 static const sample samples[] = {
   UNARY("neg", -2, 2), UNARY("abs", 0.1, 2), UNARY("abs", -2, -0.1), UNARY("sign", 0.1, 2), UNARY("floor", 0.1, 0.9),
-  UNARY("recip", 0.5, 2), UNARY("square", -2, 2), UNARY("sqrt", 0.5, 2), UNARY("exp", -2, 2), UNARY("expm1", -2, 2),
+  UNARY("recip", 0.5, 2), UNARY("square", -2, 2), UNARY("cube", -2, 2), UNARY("sqrt", 0.5, 2), UNARY("exp", -2, 2), UNARY("expm1", -2, 2),
   UNARY("log", 0.5, 2), UNARY("log1p", -0.5, 2), UNARY("sin", -4, 4), UNARY("cos", -4, 4), UNARY("tan", -1, 1),
   UNARY("tanh", -2, 2), UNARY("sigmoid", -3, 3), UNARY("softplus", -3, 3), UNARY("relu", 0.1, 2), UNARY("relu", -2, -0.1),
   UNARY("elu", 0.1, 2), UNARY("elu", -2, -0.1), UNARY("erf", -2, 2), UNARY("atan", -2, 2), UNARY("heaviside", 0.1, 2),

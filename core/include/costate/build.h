@@ -44,7 +44,7 @@ static inline cst_value cst_scalar(cst_graph *g, double x) {
 #define CST_UNARY(name) \
   static inline cst_value cst_##name(cst_graph *g, cst_value a) { return cst_node1(g, #name, a, NULL); }
 CST_UNARY(neg) CST_UNARY(abs) CST_UNARY(sign) CST_UNARY(floor) CST_UNARY(recip) CST_UNARY(square)
-CST_UNARY(sqrt) CST_UNARY(exp) CST_UNARY(expm1) CST_UNARY(log) CST_UNARY(log1p) CST_UNARY(sin)
+CST_UNARY(cube) CST_UNARY(sqrt) CST_UNARY(exp) CST_UNARY(expm1) CST_UNARY(log) CST_UNARY(log1p) CST_UNARY(sin)
 CST_UNARY(cos) CST_UNARY(tan) CST_UNARY(tanh) CST_UNARY(sigmoid) CST_UNARY(softplus) CST_UNARY(relu)
 CST_UNARY(elu) CST_UNARY(erf) CST_UNARY(atan) CST_UNARY(heaviside) CST_UNARY(isfinite)
 CST_UNARY(detach) /* the value, with derivative zero */

@@ -59,6 +59,18 @@ unsigned cst_threads(const cst_context *ctx);
 void cst_parallel(cst_context *ctx, size_t n, void (*f)(void *arg, size_t i, unsigned worker),
                   void *arg);
 
+/* From now on every instruction of every program is timed, which costs some 50 ns each. */
+cst_status cst_profile_start(cst_context *ctx);
+/* One kind of instruction: `seconds` without those of instructions inside it (a solve contains its
+ * field's), summed over threads. */
+typedef struct cst_profile_row {
+  const char *what; /* as cst_program_format prints it; lives as long as the context */
+  uint64_t calls;
+  double seconds;
+} cst_profile_row;
+/* Copies at most n rows, the longest first; returns how many there are. */
+size_t cst_profile_rows(const cst_context *ctx, cst_profile_row *rows, size_t n);
+
 /* The shortest decimal that reads back to the same double ("0.1", "1e-07", "25"; "nan", "inf"), in
  * any locale. At most `size` bytes with the NUL (32 always suffice); returns the length needed. */
 size_t cst_format_double(double x, char *text, size_t size);
