@@ -57,6 +57,15 @@ static int member(const cst_value *nodes, size_t n, cst_value v) {
   return -1;
 }
 
+static bool in_place(const cst_chain_operand *o) { return o->div == 1 && o->mod == 0; }
+
+static bool is_plain(const cst_chain *c) {
+  if (c->n_steps != 1 || c->n_operands != c->step[0].n_in) return false;
+  for (int i = 0; i < c->n_operands; i++)
+    if (c->step[0].in[i] != i || !in_place(&c->operand[i])) return false;
+  return true;
+}
+
 bool cst_chain_build(const cst_graph *g, const cst_value *nodes, size_t n, const cst_value *rep,
                      cst_chain *c) {
   const cst_type *type = type_at(g, nodes[n - 1]);
@@ -86,6 +95,7 @@ bool cst_chain_build(const cst_graph *g, const cst_value *nodes, size_t n, const
     s->out = (int16_t)r;
     if (r + 1 > c->n_registers) c->n_registers = (uint16_t)(r + 1);
   }
+  c->plain = is_plain(c);
   return true;
 }
 
@@ -130,8 +140,6 @@ typedef struct frame {
   const void *at[CHAIN_OPERANDS];
 } frame;
 
-static bool in_place(const cst_chain_operand *o) { return o->div == 1 && o->mod == 0; }
-
 static void load_operands(frame *f, size_t e, size_t n) {
   size_t size = cst_dtype_size(f->c->dtype);
   for (int k = 0; k < f->c->n_operands; k++) {
@@ -162,6 +170,10 @@ static size_t elements(const cst_call *c) {
 cst_status cst_chain_run(const cst_call *call) {
   const cst_chain *c = call->q->plan;
   size_t n = elements(call), size = cst_dtype_size(c->dtype);
+  if (c->plain && !call->add) { /* no blocks: the operands are in order, all of them */
+    c->step[0].map((const void *const *)call->p, call->p[c->n_operands], n);
+    return CST_OK;
+  }
   frame f;
   f.c = c, f.call = call;
   for (size_t e = 0; e < n; e += CHAIN_BLOCK) {

@@ -26,6 +26,7 @@ typedef struct cst_chain_step {
 
 typedef struct cst_chain {
   uint8_t dtype;
+  bool plain; /* one step whose operands stand in its order and are read in place */
   uint16_t n_steps, n_operands, n_registers;
   cst_chain_operand operand[CHAIN_OPERANDS];
   cst_chain_step step[CHAIN_STEPS];

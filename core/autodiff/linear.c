@@ -17,6 +17,13 @@ static size_t count(const cst_call *c, uint32_t i) {
   return o->type.space == CST_ROW ? c->rows * o->inner : o->inner;
 }
 
+/* Lines of k elements in operand 0. A value of rows most often has one a row: no division then. */
+static size_t lines(const cst_call *c, size_t k) {
+  const cst_operand *o = &c->q->operand[0];
+  if (o->type.space == CST_ROW && o->inner == k) return k ? c->rows : 0;
+  return k ? count(c, 0) / k : 0;
+}
+
 static int precision(const cst_call *c, uint32_t i) {
   return c->q->operand[i].type.dtype == CST_F64;
 }
@@ -54,7 +61,7 @@ static cst_status matmul_run(const cst_call *c) {
   const cst_attrs *a = c->q->attrs;
   const cst_type *w = &c->q->operand[1].type;
   size_t k = (size_t)w->dim[a->i[0] ? 1 : 0], n = (size_t)w->dim[a->i[0] ? 0 : 1];
-  cst_kernels_get()->product[precision(c, 0)](k ? count(c, 0) / k : 0, k, n, c->p[0], c->p[1],
+  cst_kernels_get()->product[precision(c, 0)](lines(c, k), k, n, c->p[0], c->p[1],
                                               a->i[0] != 0, c->add & 1, c->p[2]);
   return CST_OK;
 }
@@ -94,7 +101,7 @@ static cst_status outer_infer(const cst_host *h, const cst_attrs *at, const cst_
 }
 static cst_status outer_run(const cst_call *c) {
   size_t k = last(&c->q->operand[0].type), n = last(&c->q->operand[1].type);
-  cst_kernels_get()->outer[precision(c, 0)](k ? count(c, 0) / k : 0, k, n, c->p[0], c->p[1],
+  cst_kernels_get()->outer[precision(c, 0)](lines(c, k), k, n, c->p[0], c->p[1],
                                             c->add & 1, c->p[2]);
   return CST_OK;
 }
@@ -198,7 +205,7 @@ static cst_status dense_run(const cst_call *c) {
   const cst_type *w = &c->q->operand[1].type;
   size_t k = (size_t)w->dim[0], n = (size_t)w->dim[1];
   cst_kernels_get()->dense[precision(c, 0)](&(cst_dense_args){
-      .m = k ? count(c, 0) / k : 0, .k = k, .n = n, .act = (cst_act)c->q->attrs->i[0],
+      .m = lines(c, k), .k = k, .n = n, .act = (cst_act)c->q->attrs->i[0],
       .x = c->p[0], .w = c->p[1], .b = c->p[2], .y = c->p[3]});
   return CST_OK;
 }
@@ -259,7 +266,7 @@ static cst_status dense_back_run(const cst_call *c) {
   const cst_type *w = &c->q->operand[1].type;
   size_t k = (size_t)w->dim[0], n = (size_t)w->dim[1];
   int p = precision(c, 0);
-  cst_dense_back_args b = {.m = k ? count(c, 0) / k : 0, .k = k, .n = n,
+  cst_dense_back_args b = {.m = lines(c, k), .k = k, .n = n,
     .act = (cst_act)c->q->attrs->i[0], .x = c->p[0], .w = c->p[1], .y = c->p[2], .gy = c->p[3],
     .gx = c->p[4], .gw = c->p[5], .gb = c->p[6], .gz = c->q->n_out > 3 ? c->p[7] : NULL};
   bool add_w = c->add >> 1 & 1, add_b = c->add >> 2 & 1;

@@ -8,6 +8,21 @@ void cst_strides(int rank, const int64_t *dim, int64_t *stride) {
   for (int i = rank - 1; i >= 0; i--) stride[i] = step, step *= dim[i];
 }
 
+#define ROWS_OF(bytes)                                                             \
+  for (size_t i = 0; i < n; i++, from = (const char *)from + from_step, to = (char *)to + to_step) \
+    memcpy(to, from, bytes);                                                       \
+  break
+
+void cst_copy_rows(size_t bytes, size_t n, const void *from, size_t from_step, void *to, size_t to_step) {
+  switch (bytes) { /* of a known size memcpy is a load and a store */
+    case 4: ROWS_OF(4);
+    case 8: ROWS_OF(8);
+    case 16: ROWS_OF(16);
+    case 32: ROWS_OF(32);
+    default: ROWS_OF(bytes);
+  }
+}
+
 static void copy_line(size_t size, int64_t n, const char *src, int64_t ss, char *dst, int64_t ds) {
   if (ss == 1 && ds == 1) {
     memcpy(dst, src, (size_t)n * size);

@@ -9,6 +9,8 @@
  * (0 repeats an element, negative ones run backwards). */
 void cst_copy_strided(size_t element_size, int rank, const int64_t *dim, const void *src,
                       const int64_t *src_stride, void *dst, const int64_t *dst_stride);
+/* n pieces of `bytes`, as far apart as the steps say (bytes). */
+void cst_copy_rows(size_t bytes, size_t n, const void *from, size_t from_step, void *to, size_t to_step);
 /* Row-major strides of a shape. */
 void cst_strides(int rank, const int64_t *dim, int64_t *stride);
 /* The shape of an operand for the present number of rows. */

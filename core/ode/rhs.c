@@ -32,15 +32,18 @@ static size_t put_parts(const cst_field_rhs *r, const void *vector, size_t row, 
   return r->field->n_parts;
 }
 
-static size_t put_captures(const cst_field_rhs *r, size_t row, const void **list) {
+static void put_captures(const cst_field_rhs *r, size_t row, const void **list) {
   for (uint32_t c = 0; c < r->field->n_captures; c++) list[c] = moved(r->capture[c], row * r->capture_step[c]);
-  return r->field->n_captures;
 }
 
-static size_t put_residuals(const cst_field_rhs *r, const void *residual, size_t row, const void **list) {
+/* Where captures begin among the inputs of a program. */
+static size_t capture_place(const cst_field *f, cst_field_program which) {
+  return 1 + (which == FIELD_PULL ? f->n_residuals : f->n_parts);
+}
+
+static void put_residuals(const cst_field_rhs *r, const void *residual, size_t row, const void **list) {
   for (uint32_t i = 0; i < r->field->n_residuals; i++)
     list[i] = moved(residual, r->residual_offset[i] + row * r->residual_step[i]);
-  return r->field->n_residuals;
 }
 
 /* Cotangent outputs that exist, in the order of derive.c. */
@@ -64,17 +67,18 @@ static void put_bars(const job *j, size_t group, size_t row, void **list) {
 
 static void put_pointers(const job *j, size_t group, size_t row, worker *w) {
   const cst_field_rhs *r = j->r;
-  size_t n = 0;
-  w->in[n++] = j->t;
-  if (j->which == FIELD_PULL) n += put_residuals(r, j->residual_in, row, w->in + n);
-  else n += put_parts(r, j->y, row, w->in + n);
-  n += put_captures(r, row, w->in + n);
-  if (j->which >= FIELD_PULL) put_parts(r, j->lambda, row, w->in + n);
-  size_t m = j->which == FIELD_PULL ? 0 : put_parts(r, j->dy, row, (const void **)w->out);
-  if (j->which == FIELD_KEEP) put_residuals(r, j->residual_out, row, (const void **)(w->out + m));
+  const void **in = w->in[j->which], **out = (const void **)w->out[j->which];
+  size_t captures = capture_place(r->field, j->which);
+  in[0] = j->t;
+  if (j->which == FIELD_PULL) put_residuals(r, j->residual_in, row, in + 1);
+  else put_parts(r, j->y, row, in + 1);
+  if (r->row_captures && r->n_chunks > 1) put_captures(r, row, in + captures);
+  if (j->which >= FIELD_PULL) put_parts(r, j->lambda, row, in + captures + r->field->n_captures);
+  if (j->which != FIELD_PULL) out += put_parts(r, j->dy, row, out);
+  if (j->which == FIELD_KEEP) put_residuals(r, j->residual_out, row, out);
   for (uint32_t i = 0; j->which == FIELD_KEEP && row > 0 && i < r->field->n_residuals; i++)
-    if (r->field->residual[i].type.space != CST_ROW) w->out[m + i] = NULL; /* the first chunk writes it */
-  if (j->which >= FIELD_PULL) put_bars(j, group, row, w->out + m);
+    if (!r->residual_step[i]) out[i] = NULL; /* the first chunk writes it */
+  if (j->which >= FIELD_PULL) put_bars(j, group, row, (void **)out);
 }
 
 static void run_group(void *arg, size_t group, unsigned id) {
@@ -88,7 +92,7 @@ static void run_group(void *arg, size_t group, unsigned id) {
     size_t row = c * chunk, n = rows - row < chunk ? rows - row : chunk;
     put_pointers(j, group, row, w);
     cst_workspace_run(w->workspace[j->which])->row0 = row;
-    j->status[group] = cst_program_run(w->workspace[j->which], n, w->in, w->out);
+    j->status[group] = cst_program_run(w->workspace[j->which], n, w->in[j->which], w->out[j->which]);
   }
 }
 
@@ -200,6 +204,7 @@ void cst_field_rhs_bind(cst_field_rhs *r, const void *const *capture, const cst_
   for (unsigned i = 0; i < r->n_workers; i++)
     for (int k = 0; k < FIELD_PROGRAMS; k++)
       if (r->worker[i].workspace[k]) {
+        put_captures(r, 0, r->worker[i].in[k] + capture_place(r->field, (cst_field_program)k));
         cst_run *inner = cst_workspace_run(r->worker[i].workspace[k]);
         inner->seed = run->seed, inner->step = run->step, inner->replay = run->replay;
       }
@@ -219,8 +224,8 @@ static bool nonfinite_at(cst_field_rhs *r, double t, const void *y, void *dy, ch
     job j = {.r = r, .which = FIELD_EVAL, .t = &t, .y = y, .dy = dy};
     put_pointers(&j, 0, row, w);
     size_t n = r->base.rows - row < chunk ? r->base.rows - row : chunk;
-    cst_program_run(ws, n, w->in, w->out);
-    if (cst_program_find_nonfinite(ws, n, w->in, text, size)) return true;
+    cst_program_run(ws, n, w->in[FIELD_EVAL], w->out[FIELD_EVAL]);
+    if (cst_program_find_nonfinite(ws, n, w->in[FIELD_EVAL], text, size)) return true;
   }
   return false;
 }

@@ -7,10 +7,12 @@
 
 enum { GROUPS = 8 };
 
+/* Pointers by program; those of captures that are no rows stand since they were bound. */
 typedef struct worker {
   cst_workspace *workspace[FIELD_PROGRAMS];
-  const void **in;
-  void **out;
+  const void **in[FIELD_PROGRAMS];
+  void **out[FIELD_PROGRAMS];
+  const void **pointers; /* of all of them */
 } worker;
 
 struct cst_field_rhs {
@@ -24,6 +26,7 @@ struct cst_field_rhs {
   worker *worker;
   const void **capture;
   void **bar;
+  bool row_captures;                        /* some of them are rows */
   size_t *capture_n, *capture_step;         /* elements; bytes from row to row, 0: shared */
   size_t *residual_offset, *residual_step;  /* bytes */
   size_t chunk; /* rows of one, as the programs of the workspaces have it */

@@ -45,6 +45,7 @@ static cst_status lay_out_bars(cst_field_rhs *r) {
     cst_operand o = cst_operand_of(t);
     r->capture_n[c] = cst_type_count(t);
     r->capture_step[c] = t->space == CST_ROW ? o.inner * cst_dtype_size(t->dtype) : 0;
+    r->row_captures |= r->capture_step[c] > 0;
     bool shared = f->has_capture_bar && f->has_capture_bar[c] && t->space != CST_ROW;
     r->partial_offset[c] = shared ? at : SIZE_MAX;
     if (shared) at += (r->capture_n[c] + 15) & ~(size_t)15;
@@ -64,11 +65,13 @@ static cst_status make_workers(cst_field_rhs *r) {
   if (!r->worker) return CST_ENOMEM;
   for (unsigned i = 0; i < r->n_workers; i++) {
     worker *w = &r->worker[i];
-    w->in = cst_alloc(f->ctx, (n_in + n_out) * sizeof *w->in);
-    if (!w->in) return CST_ENOMEM;
-    w->out = (void **)(w->in + n_in);
-    for (int k = 0; k < FIELD_PROGRAMS; k++)
+    w->pointers = cst_alloc(f->ctx, FIELD_PROGRAMS * (n_in + n_out) * sizeof *w->pointers);
+    if (!w->pointers) return CST_ENOMEM;
+    for (int k = 0; k < FIELD_PROGRAMS; k++) {
+      w->in[k] = w->pointers + (size_t)k * (n_in + n_out);
+      w->out[k] = (void **)(w->in[k] + n_in);
       if (r->programs >> k & 1) CST_TRY(cst_workspace_new(f->program[k], &w->workspace[k]));
+    }
   }
   return CST_OK;
 }
@@ -120,7 +123,7 @@ void cst_field_rhs_free(cst_field_rhs *r) {
   cst_field *f = r->field;
   for (unsigned i = 0; r->worker && i < r->n_workers; i++) {
     for (int k = 0; k < FIELD_PROGRAMS; k++) cst_workspace_free(r->worker[i].workspace[k]);
-    cst_free(f->ctx, r->worker[i].in);
+    cst_free(f->ctx, r->worker[i].pointers);
   }
   cst_free(f->ctx, r->worker);
   cst_free(f->ctx, r->part);

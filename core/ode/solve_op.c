@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "autodiff/strided.h"
 #include "costate/solve.h"
 #include "ode/plan.h"
 #include "ode/tape.h"
@@ -142,11 +143,9 @@ static void move(const cst_solve_state *s, void *const *parts, size_t i, void *y
     size_t bytes = part->n * size;
     char *in_vector = (char *)y + part->offset * size, *in_stack = parts[p];
     if (!in_stack) continue;
-    for (size_t b = 0; b < f->rows; b++) {
-      char *v = in_vector + b * bytes, *w = in_stack + (b * s->n_times + i) * bytes;
-      if (out) memcpy(w, v, bytes);
-      else memcpy(v, w, bytes);
-    }
+    char *in_rows = in_stack + i * bytes;
+    if (out) cst_copy_rows(bytes, f->rows, in_vector, bytes, in_rows, s->n_times * bytes);
+    else cst_copy_rows(bytes, f->rows, in_rows, s->n_times * bytes, in_vector, bytes);
   }
 }
 void cst_solve_gather(const cst_solve_state *s, void *const *parts, size_t i, void *y) { move(s, parts, i, y, false); }
