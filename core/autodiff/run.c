@@ -80,13 +80,14 @@ static void bind(cst_workspace *w, const void *const *in, void *const *out) {
     if (w->last[n_in + i] != out[i]) patch(w, n_in + i, out[i]);
 }
 
-static cst_status execute(cst_workspace *w, uint32_t i, size_t rows) {
+/* Instruction i; `call` has rows and run. */
+static inline cst_status execute(cst_workspace *w, uint32_t i, cst_call *call) {
   cst_compiled *k = &w->p->code[i];
   void *const *p = &w->slot[k->first_slot];
   if (k->q.n_out == 1 && !p[k->q.n_in] && !w->state[i]) return CST_OK; /* an output nobody wants */
-  cst_call call = {.q = &k->q, .p = p, .rows = rows, .add = k->add, .state = w->state[i], .run = &w->run};
+  call->q = &k->q, call->p = p, call->add = k->add, call->state = w->state[i];
   cst_profile *profile = w->p->ctx->profile;
-  return profile ? cst_profile_kernel(profile, w->p, k, &call) : k->q.kernel(&call);
+  return profile ? cst_profile_kernel(profile, w->p, k, call) : k->q.kernel(call);
 }
 
 static cst_status check_rows(const cst_workspace *w, size_t rows) {
@@ -102,7 +103,8 @@ static cst_status check_rows(const cst_workspace *w, size_t rows) {
 cst_status cst_program_run(cst_workspace *w, size_t rows, const void *const *in, void *const *out) {
   if (rows != w->p->rows || w->p->rows != (size_t)w->p->f->graph->rows) CST_TRY(check_rows(w, rows));
   bind(w, in, out);
-  for (uint32_t i = 0, n = w->p->n_code; i < n; i++) CST_TRY(execute(w, i, rows));
+  cst_call call = {.rows = rows, .run = &w->run};
+  for (uint32_t i = 0, n = w->p->n_code; i < n; i++) CST_TRY(execute(w, i, &call));
   return CST_OK;
 }
 
@@ -140,7 +142,7 @@ bool cst_program_find_nonfinite(cst_workspace *w, size_t rows, const void *const
   for (uint32_t i = 0; i < w->p->n_code; i++) {
     const cst_compiled *k = &w->p->code[i];
     void *const *p = &w->slot[k->first_slot];
-    if (execute(w, i, rows) != CST_OK) return false;
+    if (execute(w, i, &(cst_call){.rows = rows, .run = &w->run}) != CST_OK) return false;
     bool fine = true;
     for (uint32_t o = 0; o < k->q.n_out; o++)
       fine &= finite(&k->q.operand[k->q.n_in + o], rows, p[k->q.n_in + o]);

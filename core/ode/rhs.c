@@ -46,23 +46,27 @@ static void put_residuals(const cst_field_rhs *r, const void *residual, size_t r
     list[i] = moved(residual, r->residual_offset[i] + row * r->residual_step[i]);
 }
 
+static void put_capture_bars(const cst_field_rhs *r, bool want, size_t group, size_t row, void **list) {
+  const cst_field *f = r->field;
+  for (uint32_t c = 0; c < f->n_captures; c++) {
+    if (!f->has_capture_bar[c]) continue;
+    void *to = want ? r->bar[c] : NULL;
+    if (to && r->capture_step[c]) to = moved(to, row * r->capture_step[c]);
+    else if (to && r->n_groups > 1)
+      to = r->partial + (group * r->bar_scalars + r->partial_offset[c]) * rhs_element(r);
+    *list++ = to;
+  }
+}
+
 /* Cotangent outputs that exist, in the order of derive.c. */
 static void put_bars(const job *j, size_t group, size_t row, void **list) {
   const cst_field_rhs *r = j->r;
   const cst_field *f = r->field;
-  size_t n = 0;
   for (uint32_t p = 0; p < f->n_parts; p++)
-    if (f->has_y_bar[p]) list[n++] = part_at(r, j->y_bar, p, row);
-  bool split = r->n_groups > 1;
+    if (f->has_y_bar[p]) *list++ = part_at(r, j->y_bar, p, row);
   double *t_partial = (double *)(void *)(r->partial + GROUPS * r->bar_scalars * rhs_element(r));
-  if (f->has_t_bar) list[n++] = !j->t_bar ? NULL : split ? &t_partial[group] : j->t_bar;
-  for (uint32_t c = 0; c < f->n_captures; c++) {
-    if (!f->has_capture_bar[c]) continue;
-    void *to = j->want_bars ? r->bar[c] : NULL;
-    if (to && r->capture_step[c]) to = moved(to, row * r->capture_step[c]);
-    else if (to && split) to = r->partial + (group * r->bar_scalars + r->partial_offset[c]) * rhs_element(r);
-    list[n++] = to;
-  }
+  if (f->has_t_bar) *list++ = !j->t_bar ? NULL : r->n_groups > 1 ? &t_partial[group] : j->t_bar;
+  if (r->n_chunks > 1 || j->which != FIELD_PULL) put_capture_bars(r, j->want_bars, group, row, list);
 }
 
 static void put_pointers(const job *j, size_t group, size_t row, worker *w) {
@@ -211,7 +215,11 @@ void cst_field_rhs_bind(cst_field_rhs *r, const void *const *capture, const cst_
 }
 
 void cst_field_rhs_bind_bars(cst_field_rhs *r, void *const *capture_bar) {
-  for (uint32_t c = 0; c < r->field->n_captures; c++) r->bar[c] = capture_bar[c];
+  const cst_field *f = r->field;
+  for (uint32_t c = 0; c < f->n_captures; c++) r->bar[c] = capture_bar[c];
+  size_t first = f->has_t_bar;
+  for (uint32_t p = 0; p < f->n_parts; p++) first += f->has_y_bar[p];
+  if (r->n_chunks == 1) put_capture_bars(r, true, 0, 0, r->worker[0].out[FIELD_PULL] + first);
 }
 
 size_t cst_field_rhs_capture_count(const cst_field_rhs *r, uint32_t c) { return r->capture_n[c]; }

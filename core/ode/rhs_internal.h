@@ -7,7 +7,8 @@
 
 enum { GROUPS = 8 };
 
-/* Pointers by program; those of captures that are no rows stand since they were bound. */
+/* Pointers by program. Those of captures stand since they were bound, but where there are several
+ * chunks; of their cotangents only those of PULL do. */
 typedef struct worker {
   cst_workspace *workspace[FIELD_PROGRAMS];
   const void **in[FIELD_PROGRAMS];
