@@ -63,6 +63,12 @@ static bool advance(cst_tape *t, size_t bytes) {
   return true;
 }
 
+/* The next block is likely of this size: its lines are fetched while this one is filled. */
+static void fetch_for_writing(const unsigned char *p, size_t bytes) {
+  enum { LINE = 64, MOST = 1 << 16 };
+  for (size_t i = 0; bytes <= MOST && i < bytes; i += LINE) __builtin_prefetch(p + i, 1);
+}
+
 static void *push(cst_tape *t, size_t bytes, size_t limit) {
   size_t size = (bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1);
   t->refused = size < bytes || t->bytes > limit || size > limit - t->bytes;
@@ -75,6 +81,7 @@ static void *push(cst_tape *t, size_t bytes, size_t limit) {
   unsigned char *block = (unsigned char *)s + ALIGN + s->used;
   s->used += size;
   t->bytes += size;
+  fetch_for_writing(block + size, s->size - s->used < size ? s->size - s->used : size);
   return block;
 }
 
