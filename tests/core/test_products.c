@@ -297,8 +297,8 @@ static void test_reductions(void) {
   }
 }
 
-/* The pullback of a tanh layer, which some tables compute in one pass. */
-static void check_pullback_bits(int f64, size_t m, size_t k, size_t n) {
+/* The pullback of a layer, which some tables compute in one pass. */
+static void check_pullback_bits(int f64, size_t m, size_t k, size_t n, cst_act act) {
   static array x, w, h, gy, gz, got[3], first[3];
   fill(f64, &x, m * k);
   fill(f64, &w, k * n);
@@ -307,7 +307,7 @@ static void check_pullback_bits(int f64, size_t m, size_t k, size_t n) {
   size_t seen = 0, len[3] = {m * k, k * n, n};
   for (const cst_kernels *const *t = cst_kernels_all(); *t; t++) {
     if (strncmp((*t)->isa, "avx", 3) != 0) continue;
-    cst_dense_back_args p = {m, k, n, CST_ACT_TANH, false, &x, &w, &h, &gy, &gz, &got[0], &got[1], &got[2]};
+    cst_dense_back_args p = {m, k, n, act, false, &x, &w, &h, &gy, &gz, &got[0], &got[1], &got[2]};
     (*t)->dense_back[f64](&p);
     for (int i = 0; i < 3 && seen; i++)
       check(memcmp(&got[i], &first[i], len[i] * size_of(f64)) == 0, "pullback bits", (*t)->isa, f64, (double)k, (double)n);
@@ -339,7 +339,8 @@ static void test_fused_tables_agree(void) {
         }
         first_y = y, first_gw = gw, norm = e;
       }
-      check_pullback_bits(f64, m, K, n);
+      check_pullback_bits(f64, m, K, n, CST_ACT_TANH);
+      check_pullback_bits(f64, m, K, n, CST_ACT_SOFTPLUS);
     }
 }
 
