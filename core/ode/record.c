@@ -69,7 +69,7 @@ static cst_status take_again(cst_integrator *i, cst_rhs *rhs, cst_taped_step *s)
 
 /* The record before this one, which the gradient will ask for next, most often lies just below it. */
 static void fetch_earlier(const cst_integrator *i, size_t k) {
-  enum { LINE = 64, MOST = 1 << 16 };
+  enum { LINE = 64, MOST = 12288 };
   const char *here = i->steps[k].record, *before = k ? i->steps[k - 1].record : NULL;
   if (!here || !before || (uintptr_t)here - (uintptr_t)before > MOST) return;
   for (const char *p = before; p < here; p += LINE) __builtin_prefetch(p);

@@ -65,7 +65,7 @@ static bool advance(cst_tape *t, size_t bytes) {
 
 /* The next block is likely of this size: its lines are fetched while this one is filled. */
 static void fetch_for_writing(const unsigned char *p, size_t bytes) {
-  enum { LINE = 64, MOST = 1 << 16 };
+  enum { LINE = 64, MOST = 12288 };
   for (size_t i = 0; bytes <= MOST && i < bytes; i += LINE) __builtin_prefetch(p + i, 1);
 }
 
