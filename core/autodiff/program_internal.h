@@ -48,11 +48,20 @@ struct cst_program {
 struct cst_workspace {
   cst_program *p;
   void **slot;
-  const void **last; /* pointers bound in the last run: inputs, then outputs */
-  void **state;      /* by instruction */
+  const void **bound; /* pointers to externals: inputs, then outputs */
+  cst_call *call;     /* by instruction: all but the rows stands since the workspace was made */
+  void **state;       /* by instruction */
   unsigned char *arena;
   cst_run run;
 };
+
+/* External e (inputs first, then outputs) lies elsewhere now. */
+void cst_workspace_move(cst_workspace *w, uint32_t e, const void *to);
+static inline void cst_workspace_put(cst_workspace *w, size_t e, const void *to) {
+  if (w->bound[e] != to) cst_workspace_move(w, (uint32_t)e, to);
+}
+/* Runs with the externals as they were put. */
+cst_status cst_workspace_execute(cst_workspace *w, size_t rows);
 
 /* A program for at most `rows` rows, of a function of more: chunks run in smaller buffers. */
 cst_status cst_program_new_for(cst_function *f, const bool *accumulate, size_t rows, cst_program **out);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Running programs: patch the pointers that moved, then one indirect call an instruction.
+ * Running programs: patch the pointers that moved, then one indirect call an instruction. While a program
+ * runs, subnormal numbers count as zero (base/float_mode.h).
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "autodiff/program_internal.h"
 #include "base/context_internal.h"
+#include "base/float_mode.h"
 
 static void *resolve(const cst_workspace *w, const cst_home *h) {
   switch (h->kind) {
@@ -25,6 +27,14 @@ static cst_status make_states(cst_workspace *w) {
   return CST_OK;
 }
 
+static void make_calls(cst_workspace *w) {
+  for (uint32_t i = 0; i < w->p->n_code; i++) {
+    const cst_compiled *k = &w->p->code[i];
+    w->call[i] = (cst_call){.q = &k->q, .p = &w->slot[k->first_slot], .add = k->add, .state = w->state[i],
+                            .run = &w->run};
+  }
+}
+
 cst_status cst_workspace_new(cst_program *p, cst_workspace **out) {
   *out = NULL;
   cst_workspace *w = cst_alloc(p->ctx, sizeof *w);
@@ -32,13 +42,14 @@ cst_status cst_workspace_new(cst_program *p, cst_workspace **out) {
   w->p = cst_program_retain(p);
   w->run.ctx = p->ctx;
   w->slot = cst_alloc(p->ctx, (p->n_slots + 1) * sizeof *w->slot);
-  w->last = cst_alloc(p->ctx, (p->f->n_in + p->f->n_out + 1) * sizeof *w->last);
+  w->bound = cst_alloc(p->ctx, (p->f->n_in + p->f->n_out + 1) * sizeof *w->bound);
+  w->call = cst_alloc(p->ctx, (p->n_code + 1) * sizeof *w->call);
   w->state = cst_alloc(p->ctx, (p->n_code + 1) * sizeof *w->state);
   w->arena = cst_alloc(p->ctx, p->arena_bytes + 1);
-  cst_status st = w->slot && w->last && w->state && w->arena ? CST_OK : CST_ENOMEM;
+  cst_status st = w->slot && w->bound && w->call && w->state && w->arena ? CST_OK : CST_ENOMEM;
   for (uint32_t s = 0; st == CST_OK && s < p->n_slots; s++) w->slot[s] = resolve(w, &p->home[s]);
   if (st == CST_OK) st = make_states(w);
-  if (st == CST_OK) *out = w;
+  if (st == CST_OK) make_calls(w), *out = w;
   else cst_workspace_free(w);
   return st;
 }
@@ -49,7 +60,8 @@ void cst_workspace_free(cst_workspace *w) {
   for (uint32_t i = 0; w->state && i < p->n_code; i++)
     if (w->state[i]) p->code[i].op->state_free(p->ctx, w->state[i]);
   cst_free(p->ctx, w->slot);
-  cst_free(p->ctx, w->last);
+  cst_free(p->ctx, w->bound);
+  cst_free(p->ctx, w->call);
   cst_free(p->ctx, w->state);
   cst_free(p->ctx, w->arena);
   cst_free(p->ctx, w);
@@ -62,32 +74,37 @@ size_t cst_workspace_bytes(const cst_workspace *w) {
   return w->p->arena_bytes + w->p->n_slots * sizeof(void *);
 }
 
-/* External e moved: inputs first, then outputs. */
-static void patch(cst_workspace *w, uint32_t e, void *to) {
+void cst_workspace_move(cst_workspace *w, uint32_t e, const void *to) {
   const cst_program *p = w->p;
-  w->last[e] = to;
+  w->bound[e] = to;
   for (uint32_t i = p->patch_start[e]; i < p->patch_start[e + 1]; i++) {
     uint32_t s = p->patch[i];
-    w->slot[s] = to ? to : resolve(w, &p->home[s]);
+    w->slot[s] = to ? (void *)(uintptr_t)to : resolve(w, &p->home[s]);
   }
 }
 
-static void bind(cst_workspace *w, const void *const *in, void *const *out) {
-  uint32_t n_in = w->p->f->n_in, n_out = w->p->f->n_out;
-  for (uint32_t i = 0; i < n_in; i++)
-    if (w->last[i] != in[i]) patch(w, i, (void *)(uintptr_t)in[i]);
-  for (uint32_t i = 0; i < n_out; i++)
-    if (w->last[n_in + i] != out[i]) patch(w, n_in + i, out[i]);
+/* Whether the instruction's output is one that nobody wants. */
+static inline bool idle(const cst_call *c) {
+  return c->q->n_out == 1 && !c->p[c->q->n_in] && !c->state;
 }
 
-/* Instruction i; `call` has rows and run. */
-static inline cst_status execute(cst_workspace *w, uint32_t i, cst_call *call) {
-  cst_compiled *k = &w->p->code[i];
-  void *const *p = &w->slot[k->first_slot];
-  if (k->q.n_out == 1 && !p[k->q.n_in] && !w->state[i]) return CST_OK; /* an output nobody wants */
-  call->q = &k->q, call->p = p, call->add = k->add, call->state = w->state[i];
-  cst_profile *profile = w->p->ctx->profile;
-  return profile ? cst_profile_kernel(profile, w->p, k, call) : k->q.kernel(call);
+static cst_status run_code(cst_workspace *w, size_t rows) {
+  for (cst_call *c = w->call, *end = c + w->p->n_code; c < end; c++) {
+    if (idle(c)) continue;
+    c->rows = rows;
+    CST_TRY(c->q->kernel(c));
+  }
+  return CST_OK;
+}
+
+static cst_status run_profiled(cst_workspace *w, size_t rows) {
+  for (uint32_t i = 0; i < w->p->n_code; i++) {
+    cst_call *c = &w->call[i];
+    if (idle(c)) continue;
+    c->rows = rows;
+    CST_TRY(cst_profile_kernel(w->p->ctx->profile, w->p, &w->p->code[i], c));
+  }
+  return CST_OK;
 }
 
 static cst_status check_rows(const cst_workspace *w, size_t rows) {
@@ -100,12 +117,20 @@ static cst_status check_rows(const cst_workspace *w, size_t rows) {
                   rows, p->rows, q.op, q.source ? q.source : "?", q.line);
 }
 
+cst_status cst_workspace_execute(cst_workspace *w, size_t rows) {
+  const cst_program *p = w->p;
+  if (rows != p->rows || p->rows != (size_t)p->f->graph->rows) CST_TRY(check_rows(w, rows));
+  cst_float_mode outer = cst_float_mode_enter();
+  cst_status st = p->ctx->profile ? run_profiled(w, rows) : run_code(w, rows);
+  cst_float_mode_leave(outer);
+  return st;
+}
+
 cst_status cst_program_run(cst_workspace *w, size_t rows, const void *const *in, void *const *out) {
-  if (rows != w->p->rows || w->p->rows != (size_t)w->p->f->graph->rows) CST_TRY(check_rows(w, rows));
-  bind(w, in, out);
-  cst_call call = {.rows = rows, .run = &w->run};
-  for (uint32_t i = 0, n = w->p->n_code; i < n; i++) CST_TRY(execute(w, i, &call));
-  return CST_OK;
+  uint32_t n_in = w->p->f->n_in, n_out = w->p->f->n_out;
+  for (uint32_t i = 0; i < n_in; i++) cst_workspace_put(w, i, in[i]);
+  for (uint32_t i = 0; i < n_out; i++) cst_workspace_put(w, n_in + i, out[i]);
+  return cst_workspace_execute(w, rows);
 }
 
 /* ---- where a value stopped being finite --------------------------------------------------------------- */
@@ -122,12 +147,12 @@ static void describe(const cst_graph *g, cst_value v, char *text, size_t size) {
   else snprintf(text, size, "'%s'", q.op);
 }
 
-static bool blame_inputs(const cst_workspace *w, size_t rows, const void *const *in, char *text, size_t size) {
+static bool blame_inputs(const cst_workspace *w, size_t rows, char *text, size_t size) {
   const cst_function *f = w->p->f;
   for (uint32_t i = 0; i < f->n_in; i++) {
     const cst_type *t = type_at(f->graph, f->inputs[i]);
     cst_operand o = cst_operand_of(t);
-    if (finite(&o, rows, in[i])) continue;
+    if (finite(&o, rows, w->bound[i])) continue;
     const char *name = node_at(f->graph, f->inputs[i])->name;
     char shape[64];
     if (name) snprintf(text, size, "the input '%s'", name);
@@ -137,18 +162,19 @@ static bool blame_inputs(const cst_workspace *w, size_t rows, const void *const 
   return false;
 }
 
-bool cst_program_find_nonfinite(cst_workspace *w, size_t rows, const void *const *in, char *text, size_t size) {
-  if (blame_inputs(w, rows, in, text, size)) return true;
+bool cst_program_find_nonfinite(cst_workspace *w, size_t rows, char *text, size_t size) {
+  if (blame_inputs(w, rows, text, size)) return true;
   for (uint32_t i = 0; i < w->p->n_code; i++) {
     const cst_compiled *k = &w->p->code[i];
-    void *const *p = &w->slot[k->first_slot];
-    if (execute(w, i, &(cst_call){.rows = rows, .run = &w->run}) != CST_OK) return false;
+    cst_call *c = &w->call[i];
+    void *const *p = c->p;
+    c->rows = rows;
+    if (!idle(c) && k->q.kernel(c) != CST_OK) return false;
     bool fine = true;
     for (uint32_t o = 0; o < k->q.n_out; o++)
       fine &= finite(&k->q.operand[k->q.n_in + o], rows, p[k->q.n_in + o]);
     if (fine) continue;
-    cst_call call = {.q = &k->q, .p = p, .rows = rows};
-    cst_value who = k->chain ? cst_chain_blame(&call) : k->node;
+    cst_value who = k->chain ? cst_chain_blame(c) : k->node;
     describe(w->p->f->graph, who ? who : k->node, text, size);
     return true;
   }

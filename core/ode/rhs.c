@@ -27,13 +27,17 @@ static void *part_at(const cst_field_rhs *r, const void *vector, uint32_t p, siz
   return moved(vector, (r->part_offset[p] + row * r->part_n[p]) * rhs_element(r));
 }
 
-static size_t put_parts(const cst_field_rhs *r, const void *vector, size_t row, const void **list) {
-  for (uint32_t p = 0; p < r->field->n_parts; p++) list[p] = part_at(r, vector, p, row);
-  return r->field->n_parts;
+/* Externals of a program, in the order of derive.c: the functions below put theirs from number `e` on and
+ * return the next. */
+static size_t put_parts(const cst_field_rhs *r, cst_workspace *w, size_t e, const void *vector, size_t row) {
+  for (uint32_t p = 0; p < r->field->n_parts; p++) cst_workspace_put(w, e++, part_at(r, vector, p, row));
+  return e;
 }
 
-static void put_captures(const cst_field_rhs *r, size_t row, const void **list) {
-  for (uint32_t c = 0; c < r->field->n_captures; c++) list[c] = moved(r->capture[c], row * r->capture_step[c]);
+static size_t put_captures(const cst_field_rhs *r, cst_workspace *w, size_t e, size_t row) {
+  for (uint32_t c = 0; c < r->field->n_captures; c++)
+    cst_workspace_put(w, e++, moved(r->capture[c], row * r->capture_step[c]));
+  return e;
 }
 
 /* Where captures begin among the inputs of a program. */
@@ -41,12 +45,21 @@ static size_t capture_place(const cst_field *f, cst_field_program which) {
   return 1 + (which == FIELD_PULL ? f->n_residuals : f->n_parts);
 }
 
-static void put_residuals(const cst_field_rhs *r, const void *residual, size_t row, const void **list) {
+static size_t put_residuals(const cst_field_rhs *r, cst_workspace *w, size_t e, const void *residual, size_t row) {
   for (uint32_t i = 0; i < r->field->n_residuals; i++)
-    list[i] = moved(residual, r->residual_offset[i] + row * r->residual_step[i]);
+    cst_workspace_put(w, e++, moved(residual, r->residual_offset[i] + row * r->residual_step[i]));
+  return e;
 }
 
-static void put_capture_bars(const cst_field_rhs *r, bool want, size_t group, size_t row, void **list) {
+/* What is not of rows is written by the first chunk alone. */
+static void put_new_residuals(const cst_field_rhs *r, cst_workspace *w, size_t e, void *residual, size_t row) {
+  for (uint32_t i = 0; i < r->field->n_residuals; i++) {
+    bool once = row > 0 && !r->residual_step[i];
+    cst_workspace_put(w, e++, once ? NULL : moved(residual, r->residual_offset[i] + row * r->residual_step[i]));
+  }
+}
+
+static void put_capture_bars(const cst_field_rhs *r, cst_workspace *w, size_t e, bool want, size_t group, size_t row) {
   const cst_field *f = r->field;
   for (uint32_t c = 0; c < f->n_captures; c++) {
     if (!f->has_capture_bar[c]) continue;
@@ -54,50 +67,54 @@ static void put_capture_bars(const cst_field_rhs *r, bool want, size_t group, si
     if (to && r->capture_step[c]) to = moved(to, row * r->capture_step[c]);
     else if (to && r->n_groups > 1)
       to = r->partial + (group * r->bar_scalars + r->partial_offset[c]) * rhs_element(r);
-    *list++ = to;
+    cst_workspace_put(w, e++, to);
   }
 }
 
-/* Cotangent outputs that exist, in the order of derive.c. */
-static void put_bars(const job *j, size_t group, size_t row, void **list) {
+/* Cotangent outputs that exist. */
+static void put_bars(const job *j, cst_workspace *w, size_t e, size_t group, size_t row) {
   const cst_field_rhs *r = j->r;
   const cst_field *f = r->field;
   for (uint32_t p = 0; p < f->n_parts; p++)
-    if (f->has_y_bar[p]) *list++ = part_at(r, j->y_bar, p, row);
+    if (f->has_y_bar[p]) cst_workspace_put(w, e++, part_at(r, j->y_bar, p, row));
   double *t_partial = (double *)(void *)(r->partial + GROUPS * r->bar_scalars * rhs_element(r));
-  if (f->has_t_bar) *list++ = !j->t_bar ? NULL : r->n_groups > 1 ? &t_partial[group] : j->t_bar;
-  if (r->n_chunks > 1 || j->which != FIELD_PULL) put_capture_bars(r, j->want_bars, group, row, list);
+  if (f->has_t_bar) cst_workspace_put(w, e++, !j->t_bar ? NULL : r->n_groups > 1 ? &t_partial[group] : j->t_bar);
+  if (r->n_chunks > 1 || j->which != FIELD_PULL) put_capture_bars(r, w, e, j->want_bars, group, row);
 }
 
-static void put_pointers(const job *j, size_t group, size_t row, worker *w) {
+static void put_externals(const job *j, cst_workspace *w, size_t group, size_t row) {
   const cst_field_rhs *r = j->r;
-  const void **in = w->in[j->which], **out = (const void **)w->out[j->which];
-  size_t captures = capture_place(r->field, j->which);
-  in[0] = j->t;
-  if (j->which == FIELD_PULL) put_residuals(r, j->residual_in, row, in + 1);
-  else put_parts(r, j->y, row, in + 1);
-  if (r->row_captures && r->n_chunks > 1) put_captures(r, row, in + captures);
-  if (j->which >= FIELD_PULL) put_parts(r, j->lambda, row, in + captures + r->field->n_captures);
-  if (j->which != FIELD_PULL) out += put_parts(r, j->dy, row, out);
-  if (j->which == FIELD_KEEP) put_residuals(r, j->residual_out, row, out);
-  for (uint32_t i = 0; j->which == FIELD_KEEP && row > 0 && i < r->field->n_residuals; i++)
-    if (!r->residual_step[i]) out[i] = NULL; /* the first chunk writes it */
-  if (j->which >= FIELD_PULL) put_bars(j, group, row, (void **)out);
+  size_t captures = capture_place(r->field, j->which), e = captures + r->field->n_captures;
+  cst_workspace_put(w, 0, j->t);
+  if (j->which == FIELD_PULL) put_residuals(r, w, 1, j->residual_in, row);
+  else put_parts(r, w, 1, j->y, row);
+  if (r->row_captures && r->n_chunks > 1) put_captures(r, w, captures, row);
+  if (j->which >= FIELD_PULL) e = put_parts(r, w, e, j->lambda, row);
+  if (j->which != FIELD_PULL) e = put_parts(r, w, e, j->dy, row);
+  if (j->which == FIELD_KEEP) put_new_residuals(r, w, e, j->residual_out, row);
+  if (j->which >= FIELD_PULL) put_bars(j, w, e, group, row);
 }
 
 static void run_group(void *arg, size_t group, unsigned id) {
   job *j = arg;
   cst_field_rhs *r = j->r;
-  worker *w = &r->worker[id];
+  cst_workspace *w = r->worker[id].workspace[j->which];
   size_t first = group * r->n_chunks / r->n_groups, last = (group + 1) * r->n_chunks / r->n_groups;
   size_t chunk = r->chunk, rows = r->base.rows;
   j->status[group] = CST_OK;
   for (size_t c = first; c < last && j->status[group] == CST_OK; c++) {
     size_t row = c * chunk, n = rows - row < chunk ? rows - row : chunk;
-    put_pointers(j, group, row, w);
-    cst_workspace_run(w->workspace[j->which])->row0 = row;
-    j->status[group] = cst_program_run(w->workspace[j->which], n, w->in[j->which], w->out[j->which]);
+    put_externals(j, w, group, row);
+    w->run.row0 = row;
+    j->status[group] = cst_workspace_execute(w, n);
   }
+}
+
+/* All rows are one chunk. */
+static cst_status run_whole(job *j) {
+  cst_workspace *w = j->r->worker[0].workspace[j->which];
+  put_externals(j, w, 0, 0);
+  return cst_workspace_execute(w, j->r->base.rows);
 }
 
 static void add(const cst_field_rhs *r, size_t n, const void *x, void *y) {
@@ -123,10 +140,7 @@ static void fold(const job *j) {
 
 static cst_status run_job(job *j) {
   cst_field_rhs *r = j->r;
-  if (r->n_groups == 1) {
-    run_group(j, 0, 0);
-    return j->status[0];
-  }
+  if (r->n_chunks == 1) return run_whole(j);
   bool bars = j->which >= FIELD_PULL;
   if (bars) memset(r->partial, 0, GROUPS * (r->bar_scalars * rhs_element(r) + sizeof(double)));
   cst_parallel(r->field->ctx, r->n_groups, run_group, j);
@@ -206,34 +220,33 @@ cst_rhs *cst_field_rhs_base(cst_field_rhs *r) { return &r->base; }
 void cst_field_rhs_bind(cst_field_rhs *r, const void *const *capture, const cst_run *run) {
   for (uint32_t c = 0; c < r->field->n_captures; c++) r->capture[c] = capture[c];
   for (unsigned i = 0; i < r->n_workers; i++)
-    for (int k = 0; k < FIELD_PROGRAMS; k++)
-      if (r->worker[i].workspace[k]) {
-        put_captures(r, 0, r->worker[i].in[k] + capture_place(r->field, (cst_field_program)k));
-        cst_run *inner = cst_workspace_run(r->worker[i].workspace[k]);
-        inner->seed = run->seed, inner->step = run->step, inner->replay = run->replay;
-      }
+    for (int k = 0; k < FIELD_PROGRAMS; k++) {
+      cst_workspace *w = r->worker[i].workspace[k];
+      if (!w) continue;
+      put_captures(r, w, capture_place(r->field, (cst_field_program)k), 0);
+      w->run.seed = run->seed, w->run.step = run->step, w->run.replay = run->replay;
+    }
 }
 
 void cst_field_rhs_bind_bars(cst_field_rhs *r, void *const *capture_bar) {
   const cst_field *f = r->field;
+  cst_workspace *w = r->worker[0].workspace[FIELD_PULL];
   for (uint32_t c = 0; c < f->n_captures; c++) r->bar[c] = capture_bar[c];
-  size_t first = f->has_t_bar;
+  size_t first = capture_place(f, FIELD_PULL) + f->n_captures + f->n_parts + f->has_t_bar;
   for (uint32_t p = 0; p < f->n_parts; p++) first += f->has_y_bar[p];
-  if (r->n_chunks == 1) put_capture_bars(r, true, 0, 0, r->worker[0].out[FIELD_PULL] + first);
+  if (r->n_chunks == 1 && w) put_capture_bars(r, w, first, true, 0, 0);
 }
 
 size_t cst_field_rhs_capture_count(const cst_field_rhs *r, uint32_t c) { return r->capture_n[c]; }
 
 static bool nonfinite_at(cst_field_rhs *r, double t, const void *y, void *dy, char *text, size_t size) {
-  worker *w = &r->worker[0];
-  cst_workspace *ws = w->workspace[FIELD_EVAL];
+  cst_workspace *w = r->worker[0].workspace[FIELD_EVAL];
   size_t chunk = r->chunk ? r->chunk : r->base.rows;
-  for (size_t row = 0; ws && row < r->base.rows; row += chunk) {
+  for (size_t row = 0; w && row < r->base.rows; row += chunk) {
     job j = {.r = r, .which = FIELD_EVAL, .t = &t, .y = y, .dy = dy};
-    put_pointers(&j, 0, row, w);
+    put_externals(&j, w, 0, row);
     size_t n = r->base.rows - row < chunk ? r->base.rows - row : chunk;
-    cst_program_run(ws, n, w->in[FIELD_EVAL], w->out[FIELD_EVAL]);
-    if (cst_program_find_nonfinite(ws, n, w->in[FIELD_EVAL], text, size)) return true;
+    if (cst_program_find_nonfinite(w, n, text, size)) return true;
   }
   return false;
 }

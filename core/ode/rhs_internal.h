@@ -7,13 +7,10 @@
 
 enum { GROUPS = 8 };
 
-/* Pointers by program. Those of captures stand since they were bound, but where there are several
- * chunks; of their cotangents only those of PULL do. */
+/* Pointers of captures are put into the workspaces when they are bound, but where there are several chunks; of
+ * their cotangents only those of PULL are. */
 typedef struct worker {
   cst_workspace *workspace[FIELD_PROGRAMS];
-  const void **in[FIELD_PROGRAMS];
-  void **out[FIELD_PROGRAMS];
-  const void **pointers; /* of all of them */
 } worker;
 
 struct cst_field_rhs {

@@ -58,21 +58,12 @@ static cst_status lay_out_bars(cst_field_rhs *r) {
 
 static cst_status make_workers(cst_field_rhs *r) {
   const cst_field *f = r->field;
-  size_t n_in = 2 + f->n_parts * 2 + f->n_captures + f->n_residuals;
-  size_t n_out = 2 + f->n_parts * 2 + f->n_captures + f->n_residuals;
   r->n_workers = r->n_groups > 1 ? cst_threads(f->ctx) : 1;
   r->worker = cst_alloc(f->ctx, r->n_workers * sizeof *r->worker);
   if (!r->worker) return CST_ENOMEM;
-  for (unsigned i = 0; i < r->n_workers; i++) {
-    worker *w = &r->worker[i];
-    w->pointers = cst_alloc(f->ctx, FIELD_PROGRAMS * (n_in + n_out) * sizeof *w->pointers);
-    if (!w->pointers) return CST_ENOMEM;
-    for (int k = 0; k < FIELD_PROGRAMS; k++) {
-      w->in[k] = w->pointers + (size_t)k * (n_in + n_out);
-      w->out[k] = (void **)(w->in[k] + n_in);
-      if (r->programs >> k & 1) CST_TRY(cst_workspace_new(f->program[k], &w->workspace[k]));
-    }
-  }
+  for (unsigned i = 0; i < r->n_workers; i++)
+    for (int k = 0; k < FIELD_PROGRAMS; k++)
+      if (r->programs >> k & 1) CST_TRY(cst_workspace_new(f->program[k], &r->worker[i].workspace[k]));
   return CST_OK;
 }
 
@@ -121,10 +112,8 @@ cst_status cst_field_rhs_new(cst_field *f, const uint32_t *flags, const char *co
 void cst_field_rhs_free(cst_field_rhs *r) {
   if (!r) return;
   cst_field *f = r->field;
-  for (unsigned i = 0; r->worker && i < r->n_workers; i++) {
+  for (unsigned i = 0; r->worker && i < r->n_workers; i++)
     for (int k = 0; k < FIELD_PROGRAMS; k++) cst_workspace_free(r->worker[i].workspace[k]);
-    cst_free(f->ctx, r->worker[i].pointers);
-  }
   cst_free(f->ctx, r->worker);
   cst_free(f->ctx, r->part);
   cst_free(f->ctx, r->capture);

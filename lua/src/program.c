@@ -159,8 +159,7 @@ void lcs_push_failure(lua_State *L, lcs_program *p, cst_status st) {
   lua_pushstring(L, cst_message(ctx));
   char text[256];
   bool told = strstr(cst_message(ctx), "stopped being finite in") != NULL; /* the solve knew */
-  if (st == CST_ENONFINITE && !told && cst_program_find_nonfinite(p->workspace, (size_t)p->f->graph->rows,
-                                                         p->in, text, sizeof text))
+  if (st == CST_ENONFINITE && !told && cst_program_find_nonfinite(p->workspace, (size_t)p->f->graph->rows, text, sizeof text))
     lua_pushfstring(L, " (first in %s)", text);
   lua_pushfstring(L, "; %s", cst_status_advice(st));
   lua_concat(L, lua_gettop(L) - top);

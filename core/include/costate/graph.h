@@ -100,11 +100,12 @@ cst_run *cst_workspace_run(cst_workspace *w); /* seed, step, counters: set befor
 
 /* Runs on the first `rows` rows (ROW operands hold that many; 0 when there are none, capacity when
  * coupled). Inputs and outputs are contiguous elements in the function's order. Output pointers may
- * be NULL: not wanted. Allocates nothing (nodes with a state may grow theirs at first). */
+ * be NULL: not wanted. Allocates nothing (nodes with a state may grow theirs at first). Subnormal
+ * numbers count as zero. */
 cst_status cst_program_run(cst_workspace *w, size_t rows, const void *const *in, void *const *out);
-/* After a run that gave a value that is not finite: runs again and names the first node that made
- * one out of finite inputs ("log at demo.lua:12", "input 'theta'"). Returns false when none did. */
-bool cst_program_find_nonfinite(cst_workspace *w, size_t rows, const void *const *in, char *text,
-                                size_t size);
+/* After a run that gave a value that is not finite: runs again, on what the run was given, and names
+ * the first node that made one out of finite inputs ("log at demo.lua:12", "input 'theta'"). Returns
+ * false when none did. */
+bool cst_program_find_nonfinite(cst_workspace *w, size_t rows, char *text, size_t size);
 size_t cst_program_format(const cst_program *p, char *text, size_t size);
 size_t cst_workspace_bytes(const cst_workspace *w);
