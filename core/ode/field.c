@@ -66,7 +66,7 @@ static cst_status compile(cst_field *f, cst_field_program which, size_t rows) {
   uint32_t first = which == FIELD_PULL ? 0 : f->n_parts; /* the bars; y_bar is written by JOINT */
   if (which == FIELD_JOINT)
     for (uint32_t p = 0; p < f->n_parts; p++) first += f->has_y_bar[p];
-  for (uint32_t o = first; o < d->n_out && which >= FIELD_PULL; o++) add[o] = true;
+  for (uint32_t o = first; o < d->n_out && (which == FIELD_PULL || which == FIELD_JOINT); o++) add[o] = true;
   cst_status st = cst_program_new_for(f->derived[which], add, rows, &f->program[which]);
   if (add != few) cst_free(f->ctx, add);
   return st;
@@ -96,7 +96,8 @@ static cst_status compile_whole(cst_field *f) {
 
 cst_status cst_field_compile(cst_field *f, cst_field_program which) {
   if (f->program[which]) return CST_OK;
-  if (which != FIELD_EVAL) CST_TRY(cst_field_derive(f));
+  if (which == FIELD_JVP) CST_TRY(cst_field_derive_forward(f));
+  else if (which != FIELD_EVAL) CST_TRY(cst_field_derive(f));
   if (!f->chunk && !f->program[FIELD_EVAL]) CST_TRY(choose_chunk(f));
   if (f->program[which]) return CST_OK;
   CST_TRY(compile(f, which, f->chunk));

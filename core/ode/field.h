@@ -5,6 +5,7 @@
  *   KEEP   the same                         -> dy.., residuals..
  *   PULL   (t, residuals.., captures.., lambda..) -> y_bar.. , t_bar, capture_bar..   (all accumulate)
  *   JOINT  (t, y.., captures.., lambda..)   -> dy.., y_bar.., t_bar, capture_bar..
+ *   JVP    (t, y.., captures.., y_dot.., t_dot) -> dy.., dy_dot..
  * Residuals are the values of EVAL that the pullback reads; whatever else the pullback needs of the
  * forward pass it computes again.
  *
@@ -14,7 +15,7 @@
 #include "autodiff/program_internal.h"
 #include "costate/ode.h"
 
-typedef enum cst_field_program { FIELD_EVAL, FIELD_KEEP, FIELD_PULL, FIELD_JOINT, FIELD_PROGRAMS } cst_field_program;
+typedef enum cst_field_program { FIELD_EVAL, FIELD_KEEP, FIELD_PULL, FIELD_JOINT, FIELD_JVP, FIELD_PROGRAMS } cst_field_program;
 
 typedef struct cst_field {
   cst_object object;
@@ -41,7 +42,8 @@ cst_status cst_field_new(cst_context *ctx, cst_function *f, uint32_t n_parts, cs
 /* Derives and compiles a program, once. */
 cst_status cst_field_compile(cst_field *f, cst_field_program which);
 
-cst_status cst_field_derive(cst_field *f); /* derive.c */
+cst_status cst_field_derive(cst_field *f);         /* derive.c: KEEP, PULL, JOINT */
+cst_status cst_field_derive_forward(cst_field *f); /* tangent.c: JVP */
 
 static inline const cst_type *cst_field_part(const cst_field *f, uint32_t p) {
   return type_at(f->f->graph, f->f->inputs[1 + p]);
@@ -54,13 +56,17 @@ static inline const cst_type *cst_field_capture(const cst_field *f, uint32_t c) 
 
 typedef struct cst_field_rhs cst_field_rhs;
 
-/* `parts` in the field's order with flags; `programs`: bit mask of cst_field_program to make ready. */
-cst_status cst_field_rhs_new(cst_field *f, const uint32_t *flags, const char *const *names, uint32_t programs,
-                             cst_field_rhs **out);
+/* `parts` in the field's order with flags; `programs`: bit mask of cst_field_program to make ready. `rows`: all
+ * of the field's, or 1: then it is of one row at a time, which cst_field_rhs_select names. */
+cst_status cst_field_rhs_new(cst_field *f, size_t rows, const uint32_t *flags, const char *const *names,
+                             uint32_t programs, cst_field_rhs **out);
 void cst_field_rhs_free(cst_field_rhs *r);
 cst_rhs *cst_field_rhs_base(cst_field_rhs *r);
 /* Captures for the solves to come, in order; elements are read at every evaluation. */
 void cst_field_rhs_bind(cst_field_rhs *r, const void *const *capture, const cst_run *run);
+/* Of a rhs of one row: captures, their cotangents and random draws are those of this row from now on. After
+ * both were bound. */
+void cst_field_rhs_select(cst_field_rhs *r, size_t row);
 /* Where pullbacks add the cotangents of captures; entries may be NULL. */
 void cst_field_rhs_bind_bars(cst_field_rhs *r, void *const *capture_bar);
 /* Elements of capture c now. */

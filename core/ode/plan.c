@@ -117,6 +117,7 @@ cst_status cst_solve_plan_new(cst_context *ctx, cst_function *field, size_t n_pa
 
 uint32_t cst_solve_plan_programs(const cst_solve_plan *p, bool recorded) {
   uint32_t eval = 1u << FIELD_EVAL;
+  if (p->solver->traits & CST_IMPLICIT) eval |= 1u << FIELD_JVP;
   if (!recorded) return eval;
   if (p->gradient->needs & CST_NEEDS_TAPE) return eval | 1u << FIELD_KEEP | 1u << FIELD_PULL;
   return eval | 1u << FIELD_JOINT;

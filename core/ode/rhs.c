@@ -17,6 +17,9 @@ typedef struct job {
   const void *y, *residual_in, *lambda;
   void *dy, *residual_out, *y_bar;
   double *t_bar;
+  const void *y_dot;   /* JVP */
+  const double *t_dot;
+  void *dy_dot;
   bool want_bars;
   cst_status status[GROUPS];
 } job;
@@ -82,6 +85,8 @@ static void put_bars(const job *j, cst_workspace *w, size_t e, size_t group, siz
   if (r->n_chunks > 1 || j->which != FIELD_PULL) put_capture_bars(r, w, e, j->want_bars, group, row);
 }
 
+static bool has_bars(cst_field_program which) { return which == FIELD_PULL || which == FIELD_JOINT; }
+
 static void put_externals(const job *j, cst_workspace *w, size_t group, size_t row) {
   const cst_field_rhs *r = j->r;
   size_t captures = capture_place(r->field, j->which), e = captures + r->field->n_captures;
@@ -89,10 +94,15 @@ static void put_externals(const job *j, cst_workspace *w, size_t group, size_t r
   if (j->which == FIELD_PULL) put_residuals(r, w, 1, j->residual_in, row);
   else put_parts(r, w, 1, j->y, row);
   if (r->row_captures && r->n_chunks > 1) put_captures(r, w, captures, row);
-  if (j->which >= FIELD_PULL) e = put_parts(r, w, e, j->lambda, row);
+  if (has_bars(j->which)) e = put_parts(r, w, e, j->lambda, row);
+  if (j->which == FIELD_JVP) {
+    e = put_parts(r, w, e, j->y_dot, row);
+    cst_workspace_put(w, e++, j->t_dot);
+  }
   if (j->which != FIELD_PULL) e = put_parts(r, w, e, j->dy, row);
   if (j->which == FIELD_KEEP) put_new_residuals(r, w, e, j->residual_out, row);
-  if (j->which >= FIELD_PULL) put_bars(j, w, e, group, row);
+  if (j->which == FIELD_JVP) put_parts(r, w, e, j->dy_dot, row);
+  if (has_bars(j->which)) put_bars(j, w, e, group, row);
 }
 
 static void run_group(void *arg, size_t group, unsigned id) {
@@ -141,7 +151,7 @@ static void fold(const job *j) {
 static cst_status run_job(job *j) {
   cst_field_rhs *r = j->r;
   if (r->n_chunks == 1) return run_whole(j);
-  bool bars = j->which >= FIELD_PULL;
+  bool bars = has_bars(j->which);
   if (bars) memset(r->partial, 0, GROUPS * (r->bar_scalars * rhs_element(r) + sizeof(double)));
   cst_parallel(r->field->ctx, r->n_groups, run_group, j);
   for (size_t g = 0; g < r->n_groups; g++) CST_TRY(j->status[g]);
@@ -193,6 +203,14 @@ static cst_status rhs_vector_jacobian(cst_rhs *f, const double *t, const void *y
   return run_job(&j);
 }
 
+static cst_status rhs_jvp(cst_rhs *f, const double *t, const void *y, const void *y_dot, double t_dot, void *dy,
+                          void *dy_dot) {
+  job j = {.r = f->self, .which = FIELD_JVP, .t = t, .y = y, .dy = dy, .y_dot = y_dot, .t_dot = &t_dot,
+           .dy_dot = dy_dot};
+  f->evaluations++;
+  return run_job(&j);
+}
+
 static const char *rhs_name_of(cst_rhs *f, size_t component, char *text, size_t size) {
   for (size_t p = 0; p < f->n_parts; p++) {
     const cst_part *part = &f->parts[p];
@@ -213,6 +231,7 @@ void cst_field_rhs_functions(cst_field_rhs *r) {
   if (r->programs >> FIELD_KEEP & 1) r->base.eval_keep = rhs_eval_keep;
   if (r->programs >> FIELD_PULL & 1) r->base.pullback = rhs_pullback;
   if (r->programs >> FIELD_JOINT & 1) r->base.vector_jacobian = rhs_vector_jacobian;
+  if (r->programs >> FIELD_JVP & 1) r->base.jvp = rhs_jvp, r->base.jacobian = cst_field_rhs_jacobian;
 }
 
 cst_rhs *cst_field_rhs_base(cst_field_rhs *r) { return &r->base; }
@@ -223,18 +242,34 @@ void cst_field_rhs_bind(cst_field_rhs *r, const void *const *capture, const cst_
     for (int k = 0; k < FIELD_PROGRAMS; k++) {
       cst_workspace *w = r->worker[i].workspace[k];
       if (!w) continue;
-      put_captures(r, w, capture_place(r->field, (cst_field_program)k), 0);
+      put_captures(r, w, capture_place(r->field, (cst_field_program)k), r->row0);
       w->run.seed = run->seed, w->run.step = run->step, w->run.replay = run->replay;
     }
 }
 
-void cst_field_rhs_bind_bars(cst_field_rhs *r, void *const *capture_bar) {
+static void put_standing_bars(cst_field_rhs *r) {
   const cst_field *f = r->field;
   cst_workspace *w = r->worker[0].workspace[FIELD_PULL];
-  for (uint32_t c = 0; c < f->n_captures; c++) r->bar[c] = capture_bar[c];
+  if (r->n_chunks != 1 || !w) return;
   size_t first = capture_place(f, FIELD_PULL) + f->n_captures + f->n_parts + f->has_t_bar;
   for (uint32_t p = 0; p < f->n_parts; p++) first += f->has_y_bar[p];
-  if (r->n_chunks == 1 && w) put_capture_bars(r, w, first, true, 0, 0);
+  put_capture_bars(r, w, first, true, 0, r->row0);
+}
+
+void cst_field_rhs_bind_bars(cst_field_rhs *r, void *const *capture_bar) {
+  for (uint32_t c = 0; c < r->field->n_captures; c++) r->bar[c] = capture_bar[c];
+  put_standing_bars(r);
+}
+
+void cst_field_rhs_select(cst_field_rhs *r, size_t row) {
+  r->row0 = row;
+  for (int k = 0; k < FIELD_PROGRAMS; k++) {
+    cst_workspace *w = r->worker[0].workspace[k];
+    if (!w) continue;
+    w->run.row0 = row;
+    if (r->row_captures) put_captures(r, w, capture_place(r->field, (cst_field_program)k), row);
+  }
+  if (r->row_captures) put_standing_bars(r);
 }
 
 size_t cst_field_rhs_capture_count(const cst_field_rhs *r, uint32_t c) { return r->capture_n[c]; }

@@ -32,10 +32,15 @@ struct cst_field_rhs {
   size_t bar_scalars;     /* of shared captures with a cotangent, one group */
   unsigned char *partial; /* GROUPS x bar_scalars elements, then GROUPS t_bars */
   size_t *partial_offset; /* by capture, elements; SIZE_MAX: none */
+  size_t row0;            /* of a rhs of one row: which */
+  unsigned char *tangent; /* three vectors of a Jacobian; made when first asked for */
   const cst_run *outer;
 };
 
 static inline size_t rhs_element(const cst_field_rhs *r) { return cst_dtype_size(r->base.dtype); }
+
+/* tangent.c: see cst_rhs.jacobian. */
+cst_status cst_field_rhs_jacobian(cst_rhs *f, const double *t, const void *y, void *jac, void *dfdt);
 
 /* Sets the functions of the base that the programs allow. */
 void cst_field_rhs_functions(cst_field_rhs *r);

@@ -9,11 +9,11 @@ static bool quadrature(const uint32_t *flags, uint32_t p) { return flags && (fla
 /* State parts stand in the field's order, quadrature parts after the others. */
 static void lay_out_parts(cst_field_rhs *r, const uint32_t *flags, const char *const *names) {
   const cst_field *f = r->field;
-  size_t at = 0, k = 0, rows = r->base.rows;
+  size_t at = 0, k = 0, rows = r->base.rows, all = f->rows;
   for (int pass = 0; pass < 2; pass++) {
     for (uint32_t p = 0; p < f->n_parts; p++) {
       if (quadrature(flags, p) != (pass == 1)) continue;
-      size_t n = rows ? cst_type_count(cst_field_part(f, p)) / rows : 0;
+      size_t n = all ? cst_type_count(cst_field_part(f, p)) / all : 0;
       r->part_offset[p] = at, r->part_n[p] = n;
       r->part[k++] = (cst_part){.name = names ? names[p] : NULL, .flags = flags ? flags[p] : 0, .n = n, .offset = at};
       at += n * rows;
@@ -49,6 +49,7 @@ static cst_status lay_out_bars(cst_field_rhs *r) {
     bool shared = f->has_capture_bar && f->has_capture_bar[c] && t->space != CST_ROW;
     r->partial_offset[c] = shared ? at : SIZE_MAX;
     if (shared) at += (r->capture_n[c] + 15) & ~(size_t)15;
+    if (t->space == CST_ROW && r->base.rows == 1 && f->rows > 1) r->capture_n[c] /= f->rows;
     if (t->dtype == r->base.dtype) r->base.n_captures += r->capture_n[c];
   }
   r->bar_scalars = at;
@@ -93,14 +94,14 @@ static cst_status make(cst_field_rhs *r, const uint32_t *flags, const char *cons
   return make_workers(r);
 }
 
-cst_status cst_field_rhs_new(cst_field *f, const uint32_t *flags, const char *const *names, uint32_t programs,
-                             cst_field_rhs **out) {
+cst_status cst_field_rhs_new(cst_field *f, size_t rows, const uint32_t *flags, const char *const *names,
+                             uint32_t programs, cst_field_rhs **out) {
   *out = NULL;
   cst_field_rhs *r = cst_alloc(f->ctx, sizeof *r);
   if (!r) return CST_ENOMEM;
   r->field = cst_object_retain(f);
   r->programs = programs;
-  r->base = (cst_rhs){.struct_size = sizeof r->base, .dtype = f->f->graph->real, .rows = f->rows, .self = r,
+  r->base = (cst_rhs){.struct_size = sizeof r->base, .dtype = f->f->graph->real, .rows = rows, .self = r,
                       .lower = SIZE_MAX, .upper = SIZE_MAX};
   cst_field_rhs_functions(r);
   cst_status st = make(r, flags, names);
@@ -119,6 +120,7 @@ void cst_field_rhs_free(cst_field_rhs *r) {
   cst_free(f->ctx, r->capture);
   cst_free(f->ctx, r->residual_offset);
   cst_free(f->ctx, r->partial);
+  cst_free(f->ctx, r->tangent);
   cst_free(f->ctx, r);
   cst_object_release(f);
 }

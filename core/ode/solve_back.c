@@ -52,7 +52,7 @@ static void back_state_free(cst_context *ctx, void *state) {
 /* What the gradient method is created with; a short-lived rhs tells the sizes. */
 static cst_status create_method(cst_context *ctx, cst_solve_plan *p, back_state *b, size_t *n) {
   cst_field_rhs *r;
-  CST_TRY(cst_field_rhs_new(p->field, p->flags, (const char *const *)p->names, cst_solve_plan_programs(p, true), &r));
+  CST_TRY(cst_field_rhs_new(p->field, p->field->rows, p->flags, (const char *const *)p->names, cst_solve_plan_programs(p, true), &r));
   cst_rhs *f = cst_field_rhs_base(r);
   cst_integrator_config c = cst_solve_config(p, f);
   *n = f->n;

@@ -106,7 +106,7 @@ static cst_status solve_state_new(cst_context *ctx, const cst_instruction *q, si
   if (!s) return CST_ENOMEM;
   s->ctx = ctx, s->plan = p;
   bool recorded = q->operand[q->n_in + p->n_parts].read;
-  CST_TRY(cst_field_rhs_new(p->field, p->flags, (const char *const *)p->names, cst_solve_plan_programs(p, recorded), &s->rhs));
+  CST_TRY(cst_field_rhs_new(p->field, p->field->rows, p->flags, (const char *const *)p->names, cst_solve_plan_programs(p, recorded), &s->rhs));
   cst_rhs *f = cst_field_rhs_base(s->rhs);
   cst_integrator_config c = cst_solve_config(p, f);
   CST_TRY(cst_integrator_new(cst_host_of(ctx), &c, &s->integrator));

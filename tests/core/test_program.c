@@ -105,7 +105,7 @@ static void field_with_threads(unsigned threads, const data *d, float *dy, float
   cst_field *field;
   cst_field_rhs *r;
   CU_ASSERT_FATAL(cst_field_new(ctx, f, 1, &field) == CST_OK);
-  CU_ASSERT_FATAL(cst_field_rhs_new(field, NULL, NULL, 15, &r) == CST_OK);
+  CU_ASSERT_FATAL(cst_field_rhs_new(field, field->rows, NULL, NULL, 15, &r) == CST_OK);
   CU_ASSERT(field->chunk < MOST);
   cst_rhs *base = cst_field_rhs_base(r);
   cst_run run = {.ctx = ctx};
@@ -400,9 +400,9 @@ static void a_pullback_that_couples(void) {
   cst_field *field;
   cst_field_rhs *early, *late;
   CU_ASSERT_FATAL(cst_field_new(ctx, f, 1, &field) == CST_OK);
-  CU_ASSERT_FATAL(cst_field_rhs_new(field, NULL, NULL, 1, &early) == CST_OK);
+  CU_ASSERT_FATAL(cst_field_rhs_new(field, field->rows, NULL, NULL, 1, &early) == CST_OK);
   CU_ASSERT(field->chunk < MOST);
-  CU_ASSERT_FATAL(cst_field_rhs_new(field, NULL, NULL, 15, &late) == CST_OK);
+  CU_ASSERT_FATAL(cst_field_rhs_new(field, field->rows, NULL, NULL, 15, &late) == CST_OK);
   float *y = random_floats(MOST * K, 1), *dy[2] = {random_floats(MOST * K, 2), random_floats(MOST * K, 3)};
   float *y_bar = calloc(MOST * K, sizeof *y_bar), c[K] = {0.1f, 0.2f, 0.3f, 0.6f, 0.7f, 0.8f}, c_bar[K] = {0};
   double t = 0, want = 0;
@@ -432,7 +432,7 @@ static void a_field_of_no_rows(void) {
     cst_field *field;
     cst_field_rhs *r;
     CU_ASSERT_FATAL(cst_field_new(ctx, f, 1, &field) == CST_OK);
-    CU_ASSERT_FATAL(cst_field_rhs_new(field, NULL, NULL, 15, &r) == CST_OK);
+    CU_ASSERT_FATAL(cst_field_rhs_new(field, field->rows, NULL, NULL, 15, &r) == CST_OK);
     cst_field_rhs_free(r), cst_object_release(field), cst_object_release(f);
     if (k == 0) before = cst_memory_of(ctx).live_blocks;
   }

@@ -132,6 +132,43 @@ static cst_status vector_jacobian(cst_rhs *f, const double *t, const void *y, co
   return dy ? eval(f, t, y, dy) : CST_OK;
 }
 
+/* The field at a point that moves along (t_dot, y_dot): real parts are dy, imaginary ones over STEP the tangent. */
+static void push(const problem *p, double t, const void *y, const double *y_dot, double t_dot, number *out) {
+  number in[MAX_N] = {0}, theta[MAX_THETA];
+  for (size_t i = 0; i < p->n_theta; i++) theta[i] = p->theta[i];
+  load(p, y, in);
+  for (size_t i = 0; i < p->rhs.n_stage; i++) in[i] += (number)I * STEP * y_dot[i];
+  problem_slope(p, t + (number)I * STEP * t_dot, in, theta, out);
+}
+
+static cst_status jvp(cst_rhs *f, const double *t, const void *y, const void *y_dot, double t_dot, void *dy,
+                      void *dy_dot) {
+  problem *p = f->self;
+  double v[MAX_N];
+  number out[MAX_N] = {0};
+  for (size_t i = 0; i < f->n_stage; i++) v[i] = problem_get(p, y_dot, i);
+  push(p, *t, y, v, t_dot, out);
+  for (size_t i = 0; i < f->n; i++) problem_set(p, dy_dot, i, cimag(out[i]) / STEP);
+  return dy ? eval(f, t, y, dy) : CST_OK;
+}
+
+static cst_status jacobian(cst_rhs *f, const double *t, const void *y, void *jac, void *dfdt) {
+  problem *p = f->self;
+  size_t d = p->d;
+  number out[MAX_N] = {0};
+  for (size_t k = 0; k <= d; k++) { /* column d is that of t */
+    double v[MAX_N] = {0};
+    for (size_t r = 0; k < d && r < f->rows; r++) v[r * d + k] = 1;
+    push(p, *t, y, v, k == d, out);
+    for (size_t i = 0; i < f->rows * d; i++) {
+      if (k < d && jac) problem_set(p, jac, i * d + k, cimag(out[i]) / STEP);
+      if (k == d && dfdt) problem_set(p, dfdt, i, cimag(out[i]) / STEP);
+    }
+  }
+  f->evaluations += d + (dfdt != NULL);
+  return CST_OK;
+}
+
 void problem_init(problem *p, field_fn *field, cst_dtype dtype, size_t rows, size_t d, size_t q) {
   *p = (problem){.field = field, .d = d, .q = q, .theta = {1.5, 1, 3, 0.8}, .n_theta = 4,
                  .low = HUGE_VAL, .high = -HUGE_VAL, .bad_after = HUGE_VAL};
@@ -141,7 +178,8 @@ void problem_init(problem *p, field_fn *field, cst_dtype dtype, size_t rows, siz
                      .n = rows * (d + q), .n_stage = rows * d, .parts = p->part,
                      .n_parts = q ? 2 : 1, .residual_bytes = (MAX_N * sizeof(double) + 63) & ~63u,
                      .self = p, .eval = eval, .eval_keep = eval_keep, .pullback = pullback,
-                     .vector_jacobian = vector_jacobian, .n_captures = 4};
+                     .vector_jacobian = vector_jacobian, .n_captures = 4, .jvp = jvp,
+                     .jacobian = jacobian, .lower = SIZE_MAX, .upper = SIZE_MAX};
 }
 
 cst_context *ode_context(void) {

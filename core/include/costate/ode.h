@@ -57,11 +57,13 @@ struct cst_rhs {
   cst_status (*vector_jacobian)(cst_rhs *f, const double *t, const void *y, const void *lambda,
                                 void *dy, void *y_bar, double *t_bar, void *capture_bar);
   size_t n_captures;
-  /* dy = f(t,y), dy_dot = df/dy y_dot + df/dt t_dot. Optional. */
+  /* dy = f(t,y), dy_dot = df/dy y_dot + df/dt t_dot. Optional: there for IMPLICIT solvers. */
   cst_status (*jvp)(cst_rhs *f, const double *t, const void *y, const void *y_dot, double t_dot,
                     void *dy, void *dy_dot);
-  /* J [rows, D, D] row-major (D = scalars a row of the stage parts), dfdt [rows, D] or NULL. With
-   * lower/upper bandwidth < D only the band is meaningful. Optional. */
+  /* J [rows, D, D] row-major (D = scalars a row of the stage parts, one part after another), dfdt
+   * [rows, D]; either may be NULL. With lower/upper bandwidth < D only the band is meaningful, the rest
+   * is zero. For more than one row the rows must not depend on each other (UNSUPPORTED, naming the op
+   * that mixes them). Optional: there for IMPLICIT solvers. */
   cst_status (*jacobian)(cst_rhs *f, const double *t, const void *y, void *jac, void *dfdt);
   size_t lower, upper; /* bandwidths of the Jacobian; SIZE_MAX when dense */
 };
