@@ -50,6 +50,7 @@ static cst_status find_types(cst_solve_plan *p, const cst_solve_options *o) {
   const cst_entry *g = cst_find(p->ctx, CST_KIND_GRADIENT, o->gradient);
   if (!g) return cst_last_status(p->ctx);
   p->solver = s->type, p->controller = c->type, p->gradient = g->type;
+  p->per_row = o->per_row || (p->solver->traits & CST_SINGLE);
   CST_TRY(own_options(p->ctx, o->solver, s->options, o->solver_options, &p->solver_options));
   CST_TRY(own_options(p->ctx, o->controller, c->options, o->controller_options, &p->controller_options));
   return own_options(p->ctx, o->gradient, g->options, o->gradient_options, &p->gradient_options);
@@ -194,7 +195,7 @@ cst_status cst_solve_plan_tangent(const cst_solve_plan *p, const bool *has_captu
   cst_status st = tangent_function(p, has_capture, timed, &f);
   if (st == CST_OK) st = new_plan(p->ctx, f, 2 * p->n_parts, flags, names, &p->o, &q);
   if (st == CST_OK) st = copy_types(p, q);
-  if (q) q->timed = timed;
+  if (q) q->timed = timed, q->per_row = p->per_row;
   cst_object_release(f);
   if (st == CST_OK) *out = q;
   else cst_object_release(q);
@@ -220,7 +221,7 @@ static bool plan_same(const cst_object *a, const cst_object *b) {
          p->n_parts == q->n_parts && memcmp(p->flags, q->flags, p->n_parts * sizeof *p->flags) == 0 &&
          p->o.rtol == q->o.rtol && p->o.atol == q->o.atol && p->o.step == q->o.step &&
          p->o.first_step == q->o.first_step && p->o.min_step == q->o.min_step &&
-         p->o.max_step == q->o.max_step && p->o.max_steps == q->o.max_steps && p->o.memory == q->o.memory &&
+         p->o.max_step == q->o.max_step && p->o.max_steps == q->o.max_steps && p->per_row == q->per_row && p->o.memory == q->o.memory &&
          same_options(p->solver_options, q->solver_options) &&
          same_options(p->controller_options, q->controller_options) &&
          same_options(p->gradient_options, q->gradient_options) &&

@@ -23,6 +23,7 @@ struct cst_solve_plan {
   cst_options *solver_options, *controller_options, *gradient_options;
   cst_solve_options o; /* scalars; the names and option pointers are not used */
   bool timed;          /* a tangent plan that carries the tangent of the times: see timed.c */
+  bool per_row;        /* every row is an integration of its own */
 };
 
 static inline const cst_solve_plan *cst_solve_plan_of(const cst_attrs *a) {
@@ -35,7 +36,10 @@ uint32_t cst_solve_plan_programs(const cst_solve_plan *p, bool recorded);
  * input), tangent parts uncontrolled, so that it takes the very steps of the plan itself. */
 cst_status cst_solve_plan_tangent(const cst_solve_plan *p, const bool *has_capture, bool timed, cst_solve_plan **out);
 
-/* ---- the solve node at run time (solve_op.c), which its pullback reads ------------------------------- */
+/* Rows of one integration. */
+static inline size_t cst_solve_rows(const cst_solve_plan *p) { return p->per_row ? 1 : p->field->rows; }
+
+/* ---- the solve node at run time (solve_run.c), which its pullback reads ------------------------------ */
 
 typedef struct cst_solve_state {
   cst_context *ctx;
@@ -43,7 +47,10 @@ typedef struct cst_solve_state {
   cst_field_rhs *rhs;
   cst_integrator *integrator;
   cst_tape *tape;          /* NULL unless a gradient needs one */
-  cst_schedule schedule;
+  cst_schedule *schedules; /* by run: one, or one a row */
+  size_t n_runs;
+  cst_schedule *schedule;  /* of the run under way */
+  size_t row;              /* where its rows begin */
   bool replayed;           /* the schedule holds the steps of an earlier run */
   void *y;                 /* one state vector */
   void **capture;
@@ -61,6 +68,15 @@ cst_integrator_config cst_solve_config(const cst_solve_plan *p, const cst_rhs *f
 /* Copies value i between the stacked parts [B, T, n] and a state vector. */
 void cst_solve_gather(const cst_solve_state *s, void *const *parts, size_t i, void *y);
 void cst_solve_scatter(const cst_solve_state *s, void *const *parts, size_t i, const void *y);
+
+/* What follows is about the run of this row (0 when all rows are one run). `all`: times of all rows. */
+void cst_solve_choose(cst_solve_state *s, const cst_operand *times, const double *all, size_t row);
+/* s->y = the initial state of the rows under way, from its parts. */
+void cst_solve_load(cst_solve_state *s, void *const *y0);
+
+cst_status cst_solve_state_new(cst_context *ctx, const cst_instruction *q, size_t rows, void **state);
+void cst_solve_state_free(cst_context *ctx, void *state);
+cst_status cst_solve_run(const cst_call *c);
 
 /* timed.c: the run of a timed plan; `times_dot` has one entry a time. */
 cst_status cst_solve_timed(cst_solve_state *s, cst_integration *run, const double *times_dot);

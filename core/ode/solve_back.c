@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "ode/plan.h"
+#include "ode/tape.h"
 
 static cst_status back_infer(const cst_host *h, const cst_attrs *a, const cst_type *in, size_t n,
                              cst_type *out, size_t *n_out) {
@@ -17,7 +18,7 @@ static cst_status back_infer(const cst_host *h, const cst_attrs *a, const cst_ty
   uint8_t sums = in[2].space == CST_ROW ? CST_PARTIAL : CST_SHARED;
   for (uint32_t i = 0; i < n_parts; i++) out[i] = in[2 + i];
   out[n_parts] = in[1];
-  out[n_parts].space = sums;
+  if (in[1].space != CST_ROW) out[n_parts].space = sums;
   for (uint32_t i = 0; i < n_caps; i++) {
     out[n_parts + 1 + i] = in[2 + n_parts + i];
     if (out[n_parts + 1 + i].space != CST_ROW) out[n_parts + 1 + i].space = sums;
@@ -33,7 +34,7 @@ typedef struct back_state {
   const cst_gradient_type *type;
   void *y0_bar;      /* a state vector */
   double *times_bar;
-  void **pointer;    /* values, value bars, capture bars */
+  void **pointer;    /* values, value bars, capture bars, those of the run under way */
   size_t *capture_count;
   cst_solve_state *solve; /* of the present run */
   void **value_bar;
@@ -52,7 +53,7 @@ static void back_state_free(cst_context *ctx, void *state) {
 /* What the gradient method is created with; a short-lived rhs tells the sizes. */
 static cst_status create_method(cst_context *ctx, cst_solve_plan *p, back_state *b, size_t *n) {
   cst_field_rhs *r;
-  CST_TRY(cst_field_rhs_new(p->field, p->field->rows, p->flags, (const char *const *)p->names, cst_solve_plan_programs(p, true), &r));
+  CST_TRY(cst_field_rhs_new(p->field, cst_solve_rows(p), p->flags, (const char *const *)p->names, cst_solve_plan_programs(p, true), &r));
   cst_rhs *f = cst_field_rhs_base(r);
   cst_integrator_config c = cst_solve_config(p, f);
   *n = f->n;
@@ -63,6 +64,11 @@ static cst_status create_method(cst_context *ctx, cst_solve_plan *p, back_state 
   if (st != CST_OK) b->gradient = NULL; /* nothing was made: nothing to destroy */
   cst_field_rhs_free(r);
   return st;
+}
+
+/* Whether each run has a part of its own of the capture. */
+static bool moves(const cst_solve_plan *p, uint32_t c) {
+  return p->per_row && p->field->rows > 1 && cst_field_capture(p->field, c)->space == CST_ROW;
 }
 
 static cst_status back_state_new(cst_context *ctx, const cst_instruction *q, size_t rows, void **state) {
@@ -76,11 +82,14 @@ static cst_status back_state_new(cst_context *ctx, const cst_instruction *q, siz
   CST_TRY(create_method(ctx, p, b, &n));
   b->y0_bar = cst_alloc(ctx, (n + 1) * 8);
   b->times_bar = cst_alloc(ctx, (q->operand[1].inner + 1) * sizeof *b->times_bar);
-  b->pointer = cst_alloc(ctx, (2 * p->n_parts + n_caps + 1) * sizeof *b->pointer);
+  b->pointer = cst_alloc(ctx, (2 * p->n_parts + 2 * (size_t)n_caps + 1) * sizeof *b->pointer);
   b->capture_count = cst_alloc(ctx, (n_caps + 1) * sizeof *b->capture_count);
   if (!b->y0_bar || !b->times_bar || !b->pointer || !b->capture_count) return CST_ENOMEM;
   b->value_bar = b->pointer + p->n_parts;
-  for (uint32_t c = 0; c < n_caps; c++) b->capture_count[c] = cst_type_count(cst_field_capture(p->field, c));
+  for (uint32_t c = 0; c < n_caps; c++) {
+    b->capture_count[c] = cst_type_count(cst_field_capture(p->field, c));
+    if (moves(p, c)) b->capture_count[c] /= p->field->rows;
+  }
   return CST_OK;
 }
 
@@ -126,10 +135,56 @@ static void hand_out_y0(const cst_call *c, const back_state *b) {
   size_t size = cst_dtype_size((cst_dtype)f->dtype);
   for (uint32_t p = 0; p < b->solve->plan->n_parts; p++) {
     const cst_part *part = cst_solve_part(b->solve, p);
-    void *to = output(c, p);
+    char *to = output(c, p);
     const void *from = (const char *)b->y0_bar + part->offset * size;
+    if (to) to += b->solve->row * part->n * size;
     if (to) cst_kernels_get()->combine[f->dtype == CST_F64](part->n * f->rows, to, 1, &one, &from, to);
   }
+}
+
+/* The cotangents of captures of the run under way. */
+static void **capture_bars(const back_state *b) {
+  const cst_solve_plan *p = b->solve->plan;
+  uint32_t n_caps = p->field->n_captures;
+  void **all = b->value_bar + p->n_parts, **own = all + n_caps;
+  for (uint32_t i = 0; i < n_caps; i++) {
+    size_t bytes = b->capture_count[i] * cst_dtype_size((cst_dtype)cst_field_capture(p->field, i)->dtype);
+    own[i] = all[i] && moves(p, i) ? (char *)all[i] + b->solve->row * bytes : all[i];
+  }
+  return own;
+}
+
+/* Takes the steps of a row again, this time with a record: rows one after another need room for one. */
+static cst_status record_again(cst_solve_state *s, void *const *y0) {
+  cst_tape_clear(s->tape);
+  cst_solve_load(s, y0);
+  cst_integration run = {.struct_size = sizeof run, .rhs = cst_field_rhs_base(s->rhs), .times = s->times,
+                         .n_times = s->n_times, .y = s->y, .tape = s->tape, .schedule = s->schedule, .replay = true,
+                         .stats = &s->report.backward};
+  return cst_integrate(s->integrator, &run);
+}
+
+static cst_status pull_run(const cst_call *c, back_state *b, const cst_operand *times) {
+  cst_solve_state *s = b->solve;
+  cst_rhs *f = cst_field_rhs_base(s->rhs);
+  double *times_bar = output(c, s->plan->n_parts);
+  if (times_bar && times->type.space == CST_ROW) times_bar += s->row * s->n_times;
+  if (s->tape && s->plan->per_row) CST_TRY(record_again(s, c->p + 2));
+  memset(b->y0_bar, 0, f->n * cst_dtype_size((cst_dtype)f->dtype));
+  cst_solve_pullback back = {
+      .struct_size = sizeof back, .rhs = f, .times = s->times, .n_times = s->n_times,
+      .solver_state = cst_integrator_solver_state(s->integrator), .solver = s->plan->solver,
+      .integrator = s->integrator, .redo = cst_integrator_redo, .self = b, .value = value_at, .value_bar = value_bar_at,
+      .y0_bar = b->y0_bar, .times_bar = times_bar, .capture_bar = capture_bars(b),
+      .capture_count = b->capture_count, .n_captures = s->plan->field->n_captures, .stats = &s->report.backward};
+  if (s->tape) {
+    back.steps = cst_integrator_steps(s->integrator, &back.n_steps);
+    back.output_step = cst_integrator_output_steps(s->integrator);
+    if (s->report.tape_bytes < cst_tape_bytes(s->tape)) s->report.tape_bytes = cst_tape_bytes(s->tape);
+  }
+  CST_TRY(b->type->pullback(b->gradient, &back));
+  hand_out_y0(c, b);
+  return CST_OK;
 }
 
 static cst_status back_run(const cst_call *c) {
@@ -137,31 +192,22 @@ static cst_status back_run(const cst_call *c) {
   cst_solve_state *s = b->solve = *(cst_solve_state *const *)c->p[0];
   const cst_solve_plan *p = s->plan;
   uint32_t n_parts = p->n_parts, n_caps = p->field->n_captures, given = 2 + n_parts + n_caps;
-  cst_rhs *f = cst_field_rhs_base(s->rhs);
   for (uint32_t i = 0; i < n_parts; i++) b->pointer[i] = c->p[given + i];
   for (uint32_t i = 0, at = given + n_parts; i < n_parts; i++)
     b->value_bar[i] = (uint64_t)c->q->attrs->i[1] >> i & 1 ? c->p[at++] : NULL;
   void **capture_bar = b->value_bar + n_parts;
   clear_outputs(c);
   for (uint32_t i = 0; i < n_caps; i++)
-    capture_bar[i] = cst_field_capture(p->field, i)->dtype == f->dtype ? output(c, n_parts + 1 + i) : NULL;
-  memset(b->y0_bar, 0, f->n * cst_dtype_size((cst_dtype)f->dtype));
+    capture_bar[i] = cst_field_capture(p->field, i)->dtype == p->field->f->graph->real ? output(c, n_parts + 1 + i) : NULL;
   cst_field_rhs_bind(s->rhs, (const void *const *)(c->p + 2 + n_parts), c->run);
   cst_field_rhs_bind_bars(s->rhs, capture_bar);
-  cst_solve_pullback back = {
-      .struct_size = sizeof back, .rhs = f, .times = s->times, .n_times = s->n_times,
-      .solver_state = cst_integrator_solver_state(s->integrator), .solver = p->solver,
-      .integrator = s->integrator, .redo = cst_integrator_redo, .self = b, .value = value_at, .value_bar = value_bar_at,
-      .y0_bar = b->y0_bar, .times_bar = output(c, n_parts), .capture_bar = capture_bar,
-      .capture_count = b->capture_count, .n_captures = n_caps, .stats = &s->report.backward};
-  if (s->tape) {
-    back.steps = cst_integrator_steps(s->integrator, &back.n_steps);
-    back.output_step = cst_integrator_output_steps(s->integrator);
-  }
   s->report.backward = (cst_solve_stats){0};
-  cst_status st = b->type->pullback(b->gradient, &back);
+  cst_status st = CST_OK;
+  for (size_t row = 0; row < s->n_runs && st == CST_OK; row++) {
+    cst_solve_choose(s, &c->q->operand[1], c->p[1], row);
+    st = pull_run(c, b, &c->q->operand[1]);
+  }
   c->run->nfe_backward += s->report.backward.evaluations;
-  if (st == CST_OK) hand_out_y0(c, b);
   return st;
 }
 

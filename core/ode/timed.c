@@ -57,9 +57,9 @@ static cst_status leg(timed *m, cst_integration *run, const double *times, size_
 /* The last step on its own, from the state at its start. */
 static cst_status last_step(timed *m, cst_integration *run, size_t inner, double *times) {
   cst_solve_state *s = m->s;
-  size_t n = s->schedule.n - 1;
-  double t = s->schedule.t[n], end = s->times[s->n_times - 1];
-  cst_schedule one = {.n = 1, .capacity = 1, .t = &s->schedule.t[n], .h = &s->schedule.h[n]};
+  size_t n = s->schedule->n - 1;
+  double t = s->schedule->t[n], end = s->times[s->n_times - 1];
+  cst_schedule one = {.n = 1, .capacity = 1, .t = &s->schedule->t[n], .h = &s->schedule->h[n]};
   s->clock[1] = (m->dot[s->n_times - 1] - m->dot[0]) / (end - t), s->clock[2] = t;
   times[0] = t;
   memcpy(times + 1, s->times + inner, (s->n_times - inner) * sizeof *times);
@@ -78,13 +78,13 @@ cst_status cst_solve_timed(cst_solve_state *s, cst_integration *run, const doubl
   s->clock[0] = times_dot[0], s->clock[1] = s->clock[2] = 0;
   run->at = give, run->arg = &m, run->slope = s->slope;
   cst_status st = cst_integrate(s->integrator, run); /* finds the steps; all outputs but the last step's */
-  size_t n = s->schedule.n;
+  size_t n = s->schedule->n;
   if (st == CST_OK && n > 0) {
-    double t = s->schedule.t[n - 1], direction = s->times[s->n_times - 1] < s->times[0] ? -1 : 1;
+    double t = s->schedule->t[n - 1], direction = s->times[s->n_times - 1] < s->times[0] ? -1 : 1;
     while (inner < s->n_times && (s->times[inner] - t) * direction <= 0) times[inner] = s->times[inner], inner++;
     memcpy(s->y, start, bytes);
     if (n > 1) { /* the state where the last step starts */
-      cst_schedule before = s->schedule;
+      cst_schedule before = *s->schedule;
       before.n = n - 1;
       m.from = m.upto = 0;
       times[inner] = t;

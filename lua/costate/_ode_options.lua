@@ -7,7 +7,7 @@ local spec = {
   field = "callable!", solver = "string|table", gradient = "string|table",
   controller = "string|table", rtol = "number", atol = "number", step = "number",
   first_step = "number", min_step = "number", max_step = "number", max_steps = "integer",
-  memory = "number", parts = "table", name = "string",
+  memory = "number", parts = "table", name = "string", control = "string",
 }
 
 --- Splits "name" or { name = "name", option = ... } into name, table of the rest.
@@ -85,6 +85,11 @@ local function resolve(given)
         name == "rtol" and " to 1" or "", core.format(x)))
     end
     if x == nil then o[name] = defaults[name] end
+  end
+  o.control = o.control or "batch"
+  if o.control ~= "batch" and o.control ~= "row" then
+    core.fail(("option 'control' of ode is \"batch\" (one step size for all rows) or \"row\" (each row its own), "
+      .. "got '%s'"):format(o.control))
   end
   for _, p in ipairs(parts) do
     o[p.kind] = p.name

@@ -89,9 +89,22 @@ function Flow:state_of(y0)
   return s
 end
 
+--- Times of each row, as lists of any length: the shorter ones repeat their last time.
+local function ragged_times(lists)
+  local longest, padded = 0, {}
+  for _, list in ipairs(lists) do longest = math.max(longest, #list) end
+  for i, list in ipairs(lists) do
+    if #list == 0 then core.fail(("row %d has no times: at least where it starts is needed"):format(i)) end
+    padded[i] = table.move(list, 1, #list, 1, {})
+    for k = #list + 1, longest do padded[i][k] = list[#list] end
+  end
+  return core.rows(core.tensor(padded, "f64"))
+end
+
 local function as_times(t)
-  if core.kind(t) then return t end
+  if core.kind(t) then return t.dtype == "f64" and t or core.cast(t, "f64") end
   if type(t) ~= "table" then core.fail("times are a tensor or a table of numbers, got a " .. type(t)) end
+  if type(t[1]) == "table" then return ragged_times(t) end
   for _, x in ipairs(t) do
     if core.kind(x) then return core.cast(core.stack(t), "f64") end
   end

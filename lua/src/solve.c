@@ -75,6 +75,7 @@ static void read_options(lua_State *L, int arg, cst_solve_options *o) {
   o->max_step = number_field(L, arg, "max_step", o->max_step);
   o->max_steps = (uint64_t)number_field(L, arg, "max_steps", (double)o->max_steps);
   o->memory = (size_t)number_field(L, arg, "memory", (double)o->memory);
+  o->per_row = strcmp(string_field(L, arg, "control", "batch"), "row") == 0;
 }
 
 /* core.solve_defaults() -> table of the core's defaults */

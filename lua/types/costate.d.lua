@@ -429,12 +429,15 @@ function costate.broadcast_like(x, like) end
 ---@field max_step? number
 ---@field max_steps? integer of one solve
 ---@field memory? integer bytes that a gradient may store
+---@field control? "batch"|"row" one step size for all rows (default), or for each row its own: then rows may have times of their own
 ---@field parts? table<string, "quadrature"|"uncontrolled"|table> flags of named parts
 ---@field name? string
 
 ---A field and how to follow it. flow(y0, t) gives the values at the times t: [T, D] for y0 [D],
----[B, T, D] for a batch y0 [B, D], a table for named parts. Raises with the solve's explanation when it
----fails; flow:solve(y0, t) returns a solution with a status instead.
+---[B, T, D] for a batch y0 [B, D], a table for named parts. With control = "row" the times may be those of
+---each row: rows [B, T], or a list of lists of any length, the shorter of which repeat their last time.
+---Raises with the solve's explanation when it fails; flow:solve(y0, t) returns a solution with a status
+---instead.
 ---@class costate.Flow
 ---@overload fun(y0: any, t: any): any
 local Flow = {}

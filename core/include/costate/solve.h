@@ -20,6 +20,7 @@ typedef struct cst_solve_options {
   double min_step, max_step; /* 0: resolution of t; no limit */
   uint64_t max_steps;        /* of one solve */
   size_t memory;             /* budget in bytes of what a gradient stores; 0: 1 GiB */
+  bool per_row;              /* every row takes steps of its own and may have times of its own */
 } cst_solve_options;
 
 /* rtol 1e-6, atol 1e-9, dopri5, discrete, pi... */
@@ -33,8 +34,9 @@ cst_status cst_solve_plan_new(cst_context *ctx, cst_function *field, size_t n_pa
                               const cst_solve_options *o, cst_solve_plan **out);
 
 /* A solve node. y0[p] are ROW, or SHARED with a leading batch axis equal to the field's rows; times
- * is an f64 vector [T], T >= 1, monotone, times[0] the start. Values: one per part, [B, T, ...], and
- * last the record. Returns the first. */
+ * is an f64 vector [T], T >= 1, monotone, times[0] the start; with per_row it may be a ROW value [B, T]
+ * (shorter rows repeat their last time). Values: one per part, [B, T, ...], and last the record. Returns
+ * the first. */
 cst_value cst_graph_solve(cst_graph *g, cst_solve_plan *plan, const cst_value *y0, cst_value times,
                           const cst_value *captures);
 

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The solve node at run time: all rows in one integration, or every row in one of its own, with its own
+ * steps, times and schedule.
+ */
+#include <string.h>
+
+#include "autodiff/strided.h"
+#include "ode/plan.h"
+#include "ode/tape.h"
+
+void cst_solve_state_free(cst_context *ctx, void *state) {
+  cst_solve_state *s = state;
+  cst_integrator_free(s->integrator);
+  cst_field_rhs_free(s->rhs);
+  cst_tape_free(s->tape);
+  for (size_t i = 0; s->schedules && i < s->n_runs; i++)
+    cst_free(ctx, s->schedules[i].t), cst_free(ctx, s->schedules[i].h);
+  cst_free(ctx, s->schedules);
+  cst_free(ctx, s->y);
+  cst_free(ctx, s->capture);
+  cst_free(ctx, s);
+}
+
+cst_integrator_config cst_solve_config(const cst_solve_plan *p, const cst_rhs *f) {
+  const cst_solve_options *o = &p->o;
+  return (cst_integrator_config){
+      .struct_size = sizeof(cst_integrator_config), .solver = p->solver, .solver_options = p->solver_options,
+      .controller = p->controller, .controller_options = p->controller_options, .dtype = f->dtype,
+      .rows = f->rows, .n = f->n, .n_stage = f->n_stage, .rtol = o->rtol, .atol = o->atol, .step = o->step,
+      .first_step = o->first_step, .min_step = o->min_step, .max_step = o->max_step, .max_steps = o->max_steps};
+}
+
+/* Rows that see each other have no steps of their own. */
+static cst_status check_rows(const cst_solve_plan *p) {
+  cst_value mixes;
+  if (!p->per_row || p->field->rows <= 1) return CST_OK;
+  CST_TRY(cst_field_compile(p->field, FIELD_EVAL));
+  if (cst_program_separable(p->field->program[FIELD_EVAL], &mixes)) return CST_OK;
+  cst_value_info q = cst_graph_info(p->field->f->graph, mixes);
+  return cst_fail(p->ctx, CST_EUNSUPPORTED, "steps of each row's own for a field whose rows depend on each other: "
+                                            "'%s' (%s:%d) mixes them", q.op, q.source ? q.source : "?", q.line);
+}
+
+cst_status cst_solve_state_new(cst_context *ctx, const cst_instruction *q, size_t rows, void **state) {
+  (void)rows;
+  cst_solve_plan *p = (cst_solve_plan *)q->attrs->object;
+  cst_solve_state *s = *state = cst_alloc(ctx, sizeof *s);
+  if (!s) return CST_ENOMEM;
+  s->ctx = ctx, s->plan = p, s->n_runs = p->per_row ? p->field->rows : 1;
+  bool recorded = q->operand[q->n_in + p->n_parts].read;
+  CST_TRY(check_rows(p));
+  s->schedules = s->schedule = cst_alloc(ctx, (s->n_runs + 1) * sizeof *s->schedules);
+  if (!s->schedules) return CST_ENOMEM;
+  CST_TRY(cst_field_rhs_new(p->field, cst_solve_rows(p), p->flags, (const char *const *)p->names, cst_solve_plan_programs(p, recorded), &s->rhs));
+  cst_rhs *f = cst_field_rhs_base(s->rhs);
+  cst_integrator_config c = cst_solve_config(p, f);
+  CST_TRY(cst_integrator_new(cst_host_of(ctx), &c, &s->integrator));
+  if (recorded && (p->gradient->needs & CST_NEEDS_TAPE) &&
+      !(s->tape = cst_tape_new(ctx, p->o.memory ? p->o.memory : (size_t)1 << 30)))
+    return CST_ENOMEM;
+  s->y = cst_alloc(ctx, 2 * (f->n + 1) * cst_dtype_size((cst_dtype)f->dtype));
+  if (p->timed && s->y) s->slope = (char *)s->y + (f->n + 1) * cst_dtype_size((cst_dtype)f->dtype);
+  s->capture = cst_alloc(ctx, (p->field->n_captures + p->n_parts + 1) * sizeof *s->capture);
+  if (!s->y || !s->capture) return CST_ENOMEM;
+  s->values = s->capture + p->field->n_captures;
+  return CST_OK;
+}
+
+/* Part p of a state vector: its offset and scalars a row. The field's order differs from the order of
+ * the vector when quadrature parts stand between others. */
+const cst_part *cst_solve_part(const cst_solve_state *s, uint32_t p) {
+  const cst_rhs *f = cst_field_rhs_base(s->rhs);
+  uint32_t k = 0;
+  bool late = s->plan->flags[p] & CST_PART_QUADRATURE;
+  for (uint32_t i = 0; i < s->plan->n_parts; i++) {
+    bool q = s->plan->flags[i] & CST_PART_QUADRATURE;
+    if (i != p && ((q == late && i < p) || (late && !q))) k++;
+  }
+  return &f->parts[k];
+}
+
+/* The n scalars of each row under way move between [B, T, n] and the vector. */
+static void move(const cst_solve_state *s, void *const *parts, size_t i, void *y, bool out) {
+  const cst_rhs *f = cst_field_rhs_base(s->rhs);
+  size_t size = cst_dtype_size((cst_dtype)f->dtype);
+  for (uint32_t p = 0; p < s->plan->n_parts; p++) {
+    const cst_part *part = cst_solve_part(s, p);
+    size_t bytes = part->n * size;
+    char *in_vector = (char *)y + part->offset * size, *in_stack = parts[p];
+    if (!in_stack) continue;
+    char *in_rows = in_stack + (s->row * s->n_times + i) * bytes;
+    if (out) cst_copy_rows(bytes, f->rows, in_vector, bytes, in_rows, s->n_times * bytes);
+    else cst_copy_rows(bytes, f->rows, in_rows, s->n_times * bytes, in_vector, bytes);
+  }
+}
+void cst_solve_gather(const cst_solve_state *s, void *const *parts, size_t i, void *y) { move(s, parts, i, y, false); }
+void cst_solve_scatter(const cst_solve_state *s, void *const *parts, size_t i, const void *y) {
+  move(s, parts, i, (void *)(uintptr_t)y, true);
+}
+
+static cst_status keep_value(void *arg, size_t i, void *y, bool *jumped) {
+  (void)jumped;
+  const cst_solve_state *s = arg;
+  cst_solve_scatter(s, s->values, i, y);
+  return CST_OK;
+}
+
+void cst_solve_load(cst_solve_state *s, void *const *y0) {
+  const cst_rhs *f = cst_field_rhs_base(s->rhs);
+  size_t size = cst_dtype_size((cst_dtype)f->dtype);
+  for (uint32_t p = 0; p < s->plan->n_parts; p++) {
+    const cst_part *part = cst_solve_part(s, p);
+    memcpy((char *)s->y + part->offset * size, (const char *)y0[p] + s->row * part->n * size, part->n * f->rows * size);
+  }
+}
+
+/* Adds where a NaN was born to the driver's message. */
+static cst_status explain(cst_solve_state *s, cst_status st) {
+  char text[160];
+  if (st != CST_ENONFINITE) return st;
+  bool found = cst_field_rhs_find_nonfinite(s->rhs, s->report.t, s->report.forward.last_h, s->y, text, sizeof text);
+  return found ? cst_fail_note(s->ctx, st, "a value stopped being finite in %s", text) : st;
+}
+
+static void count(cst_run *run, const cst_solve_state *s) {
+  run->nfe_forward += s->report.forward.evaluations;
+  run->steps_accepted += s->report.forward.accepted;
+  run->steps_rejected += s->report.forward.rejected;
+}
+
+void cst_solve_choose(cst_solve_state *s, const cst_operand *times, const double *all, size_t row) {
+  if (s->plan->per_row) cst_field_rhs_select(s->rhs, row);
+  s->row = row;
+  s->schedule = &s->schedules[row];
+  s->n_times = times->inner;
+  s->times = times->type.space == CST_ROW ? all + row * times->inner : all;
+}
+
+/* The rows under way. A record of each row's own steps is made when its cotangents come (solve_back.c). */
+static cst_status run_one(cst_solve_state *s, bool replay, const double *times_dot) {
+  cst_integration run = {
+      .struct_size = sizeof run, .rhs = cst_field_rhs_base(s->rhs), .times = s->times, .n_times = s->n_times,
+      .y = s->y, .at = keep_value, .arg = s, .tape = s->plan->per_row ? NULL : s->tape, .schedule = s->schedule,
+      .replay = replay, .stats = &s->report.forward};
+  return s->plan->timed ? cst_solve_timed(s, &run, times_dot) : cst_integrate(s->integrator, &run);
+}
+
+static cst_status run_all(cst_solve_state *s, const cst_call *c, const double *times_dot) {
+  const cst_operand *times = &c->q->operand[s->plan->n_parts];
+  bool replay = c->run->replay && s->replayed;
+  for (size_t row = 0; row < s->n_runs; row++) {
+    cst_solve_choose(s, times, c->p[s->plan->n_parts], row);
+    cst_solve_load(s, c->p);
+    size_t moved = times->type.space == CST_ROW ? row * times->inner : 0;
+    cst_status st = run_one(s, replay, times_dot ? times_dot + moved : NULL);
+    if (st != CST_OK && s->plan->per_row && s->n_runs > 1) return cst_fail_note(s->ctx, st, "in row %zu", row + 1);
+    CST_TRY(st);
+  }
+  return CST_OK;
+}
+
+cst_status cst_solve_run(const cst_call *c) {
+  cst_solve_state *s = c->state;
+  const cst_solve_plan *p = s->plan;
+  for (uint32_t i = 0; i < p->n_parts; i++) s->values[i] = c->p[c->q->n_in + i];
+  for (uint32_t i = 0; i < p->field->n_captures; i++) s->capture[i] = c->p[p->n_parts + 1 + i];
+  if (p->timed) s->capture[p->field->n_captures - 1] = s->clock;
+  cst_field_rhs_bind(s->rhs, (const void *const *)s->capture, c->run);
+  if (s->tape) cst_tape_clear(s->tape);
+  s->report = (cst_solve_report){.solves = 1};
+  cst_status st = run_all(s, c, p->timed ? c->p[c->q->n_in - 1] : NULL);
+  s->replayed = st == CST_OK;
+  s->report.tape_bytes = s->tape ? cst_tape_bytes(s->tape) : 0;
+  s->report.status = st;
+  s->report.t = s->report.forward.t;
+  count(c->run, s);
+  void **record = (void **)c->p[c->q->n_in + p->n_parts];
+  if (record) *record = s;
+  return explain(s, st);
+}

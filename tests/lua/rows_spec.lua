@@ -1,0 +1,91 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- control = "row": every row has steps, and may have times, of its own.
+local cs = require "costate"
+local core = require "costate.core"
+
+local function vdp(mu)
+  return function(_, u)
+    local x, v = u:columns()
+    return cs.stack { v, mu * (1 - x ^ 2) * v - x }
+  end
+end
+
+describe("control of each row", function()
+  local mu = cs.rows(cs.tensor { 0.1, 1, 5, 9 })
+  local y0 = cs.rows(cs.tensor { { 2, 0 }, { 2, 0 }, { 1, 1 }, { -2, 0.5 } })
+
+  it("takes the steps that each row takes alone", function()
+    local flow = cs.ode { field = vdp(mu), rtol = 1e-6, control = "row" }
+    local sol = flow:solve(y0, { 0, 3, 7 })
+    assert(sol.status == "ok")
+    local evaluations = 0
+    for i = 1, 4 do
+      local alone = cs.ode { field = vdp(mu[i]), rtol = 1e-6 }:solve(y0[i], { 0, 3, 7 })
+      evaluations = evaluations + alone.stats.evaluations
+      near(sol.values[i], alone.values, 0)
+    end
+    assert(sol.stats.evaluations == evaluations)
+    local together = cs.ode { field = vdp(mu), rtol = 1e-6 }:solve(y0, { 0, 3, 7 })
+    assert(4 * together.stats.evaluations > evaluations)
+  end)
+
+  it("has times of each row, also of different lengths and directions", function()
+    local flow = cs.ode { field = function(_, y) return -y end, rtol = 1e-10, atol = 1e-12, control = "row" }
+    local y = cs.rows(cs.tensor { { 1 }, { 2 }, { 3 } })
+    local v = flow(y, { { 0, 1, 2 }, { 0.5, -1 }, { 3 } })
+    near(v[1], { { 1 }, { math.exp(-1) }, { math.exp(-2) } }, 1e-9)
+    near(v[2], { { 2 }, { 2 * math.exp(1.5) }, { 2 * math.exp(1.5) } }, 1e-8)
+    near(v[3], { { 3 }, { 3 }, { 3 } }, 0)
+    local batch = cs.ode { field = function(_, y_) return -y_ end }
+    raises(function() batch(y, { { 0, 1 }, { 0, 1 }, { 0, 1 } }) end, "control", "row")
+    raises(function() flow(y, { { 0, 1 }, { 0, 1 } }) end, "2 rows", "3")
+    raises(function() flow(y, { { 0, 1 }, {}, { 0, 1 } }) end, "row 2 has no times")
+    raises(function() cs.ode { field = function(_, y_) return -y_ end, control = "rows" } end, "control", "rows")
+  end)
+
+  it("refuses rows that see each other, and names where", function()
+    local flow = cs.ode { field = function(_, y) return y:mean() - y end, control = "row" }
+    raises(function() flow(y0, { 0, 1 }) end, "mixes", "rows_spec.lua")
+  end)
+
+  it("names the row that failed", function()
+    local flow = cs.ode { field = function(_, y) return y ^ 2 end, control = "row", max_steps = 2000 }
+    local sol = flow:solve(cs.rows(cs.tensor { { 0.1 }, { 1 } }), { 0, 2 })
+    assert(sol.status ~= "ok" and sol.message:find("row 2", 1, true), sol.message)
+    near(sol.values[1][2], { 0.1 / (1 - 0.2) }, 1e-5)
+  end)
+
+  for _, gradient in ipairs { "discrete", "backsolve" } do
+    it("has derivatives in everything: " .. gradient, function()
+      local a = cs.parameters { a = 0.7 }
+      local times = cs.rows(cs.tensor({ { 0, 0.5, 1 }, { 0, 1, 2 }, { 0.1, 0.2, 0.3 }, { 0, 0, 1.5 } }, "f64"))
+      local weights = core.rng(3, "w"):normal { 4, 3, 2 }
+      local function loss(y, t, m)
+        local f = cs.ode { rtol = 1e-9, atol = 1e-11, control = "row", gradient = gradient,
+          field = function(s, x) return -a.a * x * m + cs.sin(s) end }
+        return (f(y, t) * weights):sum()
+      end
+      local m = cs.rows(mu:reshape { 4, 1 })
+      local gy, gt, gm = cs.grad(loss)(y0, times, m)
+      local function difference(which, x, i, k)
+        local function at(h)
+          local moved = x:clone()
+          local row = moved[i]:clone()
+          row[k] = row[k] + h
+          moved[i] = row
+          local args = { y0, times, m }
+          args[which] = moved
+          return loss(args[1], args[2], args[3]):item()
+        end
+        return (at(1e-5) - at(-1e-5)) / 2e-5
+      end
+      local tolerance = gradient == "discrete" and 1e-6 or 1e-5
+      for i = 1, 4 do
+        near(gy[i][2], difference(1, y0, i, 2), tolerance)
+        near(gm[i][1], difference(3, m, i, 1), tolerance)
+        if i ~= 4 then near(gt[i][2], difference(2, times, i, 2), tolerance) end
+        near(gt[i][3], difference(2, times, i, 3), tolerance)
+      end
+    end)
+  end
+end)
