@@ -98,6 +98,8 @@ static cst_status accepted(cst_integrator *i) {
   bool jumped = false, landed = r->clip != SIZE_MAX;
   r->accepted++, r->replayed++, r->count++, r->bad = 0;
   r->f1_own = false;
+  if (r->in->n_events) CST_TRY(cst_events_step(i));
+  if (r->ended) return CST_OK;
   if (r->in->tape) CST_TRY(cst_record_step(i));
   if (r->in->schedule && !r->in->replay)
     CST_TRY(cst_schedule_push(i->ctx, r->in->schedule, r->t, r->used));
@@ -146,8 +148,9 @@ static cst_status solve(cst_integrator *i) {
   if (i->config.solver->reset) CST_TRY(i->config.solver->reset(i->solver));
   CST_TRY(cst_outputs_start(i));
   if (r->next == r->in->n_times) return CST_OK;
+  if (r->in->n_events) CST_TRY(cst_events_start(i));
   CST_TRY(begin(i));
-  while (r->next < r->in->n_times) CST_TRY(step(i));
+  while (r->next < r->in->n_times && !r->ended) CST_TRY(step(i));
   return CST_OK;
 }
 

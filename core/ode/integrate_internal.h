@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * What the files of the driver share. Bottom-up: tape, schedule, control; start (first step size),
- * attempt (one step tried), outputs, explain (messages), integrator (new, free), integrate (the
+ * attempt (one step tried), outputs, events, explain (messages), integrator (new, free), integrate (the
  * loop).
  */
 #pragma once
@@ -36,6 +36,7 @@ typedef struct cst_progress {
   cst_controller_state control;
   unsigned bad;            /* attempts in a row that were not finite */
   uint64_t accepted, rejected, evaluations_before;
+  bool ended;              /* by an event */
 } cst_progress;
 
 struct cst_integrator {
@@ -54,6 +55,9 @@ struct cst_integrator {
   size_t *output_step;
   size_t n_outputs, output_capacity;
   cst_tape *scratch; /* of redo */
+  double *event_value; /* of the event functions, where they were looked at last */
+  int8_t *event_sign;  /* 0: at zero since the start */
+  size_t event_capacity, sign_capacity;
   cst_progress run;
 };
 
@@ -84,6 +88,14 @@ cst_status cst_derivative_after(cst_integrator *i);
 cst_status cst_outputs_start(cst_integrator *i);
 /* The outputs inside (t, t1] of the accepted step. *jumped: the state or field changed there. */
 cst_status cst_outputs_step(cst_integrator *i, bool *jumped);
+
+/* i->output = the state at fraction x of the accepted step. */
+cst_status cst_interpolate(cst_integrator *i, double x);
+
+/* events.c */
+cst_status cst_events_start(cst_integrator *i);
+/* Ends the run (r->ended) where an event happened inside the accepted step. */
+cst_status cst_events_step(cst_integrator *i);
 
 /* record.c */
 cst_status cst_record_start(cst_integrator *i);

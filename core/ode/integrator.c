@@ -89,7 +89,7 @@ void cst_integrator_free(cst_integrator *i) {
   if (!i) return;
   if (i->solver) i->config.solver->destroy(i->host, i->solver);
   void *all[] = {i->y[0], i->y[1], i->f[0], i->f[1], i->error,
-                 i->output, i->controlled, i->steps, i->output_step};
+                 i->output, i->controlled, i->steps, i->output_step, i->event_value, i->event_sign};
   for (size_t k = 0; k < sizeof all / sizeof *all; k++)
     if (all[k]) cst_free(i->ctx, all[k]);
   cst_tape_free(i->scratch);

@@ -46,7 +46,7 @@ static void hermite_slope(const cst_integrator *i, double x, void *slope) {
   i->host->combine(i->config.dtype, r->rhs->n, NULL, 4, c, k, slope);
 }
 
-static cst_status interpolate(cst_integrator *i, double x) {
+cst_status cst_interpolate(cst_integrator *i, double x) {
   cst_progress *r = &i->run;
   void *slope = r->in->slope;
   const double per_step = 1 / r->used;
@@ -81,7 +81,7 @@ cst_status cst_outputs_step(cst_integrator *i, bool *jumped) {
       CST_TRY(slope_at_end(i));
       CST_TRY(give(i, r->y1, r->in->stops ? jumped : NULL));
     } else {
-      CST_TRY(interpolate(i, (time - r->t) / r->used));
+      CST_TRY(cst_interpolate(i, (time - r->t) / r->used));
       CST_TRY(give(i, i->output, NULL));
     }
   }

@@ -63,6 +63,7 @@ typedef struct cst_solve_state {
 } cst_solve_state;
 
 /* Part p (in the field's order) of the state vector. */
+const cst_part *cst_solve_plan_part(const cst_solve_plan *plan, const cst_rhs *f, uint32_t p);
 const cst_part *cst_solve_part(const cst_solve_state *s, uint32_t p);
 cst_integrator_config cst_solve_config(const cst_solve_plan *p, const cst_rhs *f);
 /* Copies value i between the stacked parts [B, T, n] and a state vector. */
@@ -84,3 +85,4 @@ cst_status cst_solve_timed(cst_solve_state *s, cst_integration *run, const doubl
 /* Registers the ops solve and solve_back. */
 cst_status cst_register_solve(const cst_host *h);
 cst_status cst_register_solve_back(const cst_host *h);
+cst_status cst_register_locate(const cst_host *h);

@@ -169,7 +169,8 @@ static const cst_op solve = {
 };
 cst_status cst_register_solve(const cst_host *h) {
   CST_TRY(h->register_op(h, &solve));
-  return cst_register_solve_back(h);
+  CST_TRY(cst_register_solve_back(h));
+  return cst_register_locate(h);
 }
 
 /* ---- reports --------------------------------------------------------------------------------------------------------- */

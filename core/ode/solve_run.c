@@ -69,15 +69,17 @@ cst_status cst_solve_state_new(cst_context *ctx, const cst_instruction *q, size_
 
 /* Part p of a state vector: its offset and scalars a row. The field's order differs from the order of
  * the vector when quadrature parts stand between others. */
-const cst_part *cst_solve_part(const cst_solve_state *s, uint32_t p) {
-  const cst_rhs *f = cst_field_rhs_base(s->rhs);
+const cst_part *cst_solve_plan_part(const cst_solve_plan *plan, const cst_rhs *f, uint32_t p) {
   uint32_t k = 0;
-  bool late = s->plan->flags[p] & CST_PART_QUADRATURE;
-  for (uint32_t i = 0; i < s->plan->n_parts; i++) {
-    bool q = s->plan->flags[i] & CST_PART_QUADRATURE;
+  bool late = plan->flags[p] & CST_PART_QUADRATURE;
+  for (uint32_t i = 0; i < plan->n_parts; i++) {
+    bool q = plan->flags[i] & CST_PART_QUADRATURE;
     if (i != p && ((q == late && i < p) || (late && !q))) k++;
   }
   return &f->parts[k];
+}
+const cst_part *cst_solve_part(const cst_solve_state *s, uint32_t p) {
+  return cst_solve_plan_part(s->plan, cst_field_rhs_base(s->rhs), p);
 }
 
 /* The n scalars of each row under way move between [B, T, n] and the vector. */

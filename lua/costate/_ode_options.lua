@@ -7,7 +7,7 @@ local spec = {
   field = "callable!", solver = "string|table", gradient = "string|table",
   controller = "string|table", rtol = "number", atol = "number", step = "number",
   first_step = "number", min_step = "number", max_step = "number", max_steps = "integer",
-  memory = "number", parts = "table", name = "string", control = "string",
+  memory = "number", parts = "table", name = "string", control = "string", events = "table",
 }
 
 --- Splits "name" or { name = "name", option = ... } into name, table of the rest.
@@ -86,7 +86,8 @@ local function resolve(given)
     end
     if x == nil then o[name] = defaults[name] end
   end
-  o.control = o.control or "batch"
+  if o.events then o.events = require("costate._events").resolve(o.events) end
+  o.control = o.control or (o.events and "row" or "batch")
   if o.control ~= "batch" and o.control ~= "row" then
     core.fail(("option 'control' of ode is \"batch\" (one step size for all rows) or \"row\" (each row its own), "
       .. "got '%s'"):format(o.control))

@@ -6,6 +6,7 @@ local options = require "costate._options"
 local trace = require "costate._trace"
 local made = require "costate._made"
 local model = require "costate.model"
+local events = require "costate._events"
 local resolve = require("costate._ode_options").resolve
 
 local Flow = {}
@@ -136,7 +137,8 @@ local function result_like(dy, y, name)
 end
 
 --- A model of a plugin maps the state; everything else is called with t and y.
-local function evaluate(field, t, y)
+function Flow:evaluate(t, y)
+  local field = self.options.field
   if model.takes_state(field) then return field(y) end
   return field(t, y)
 end
@@ -168,7 +170,7 @@ function Flow:record(state)
     ys[i] = tr:input(core.dtype(), "row", p.shape, p.name or "y")
     named[p.name] = ys[i]
   end
-  local dy = evaluate(self.options.field, t, state.single and ys[1] or named)
+  local dy = self:evaluate(t, state.single and ys[1] or named)
   if not state.single then check_names(dy, named) end
   local results = {}
   for i, p in ipairs(state.parts) do
@@ -207,8 +209,30 @@ function Flow:plan_of(fn, state)
   return plan
 end
 
---- Records the solve in the current trace: values, one or a table by part.
-function Flow:build(y0, t)
+--- The solve of a state along times, in the current trace: a list of values by part.
+function Flow:follow(state, times)
+  local zs = {}
+  for i, p in ipairs(state.parts) do zs[i] = p.value end
+  local fn, captures = self:record(state)
+  return core.solve(self:plan_of(fn, state), zs, times, captures)
+end
+
+--- When the first event of each row happens between two times of its own, and which it is.
+function Flow:locate(list, state, from, to, skip)
+  local zs = {}
+  for i, p in ipairs(state.parts) do zs[i] = p.value end
+  local fn, captures = self:record(state)
+  local plan = self:plan_of(fn, state)
+  local event_fn, event_captures = events.record(list, state)
+  local ways = {}
+  for k, e in ipairs(list) do ways[k] = events.directions[e.direction] end
+  local span = core.concat({ core.reshape(from, { state.rows, 1 }), core.reshape(to, { state.rows, 1 }) }, 2)
+  if state.lone then span = core.reshape(span, { 2 }) end
+  return core.locate(core.event_plan(plan, event_fn, ways), zs, span, skip, captures, event_captures)
+end
+
+--- What the script gave for state and times, as this file has them.
+function Flow:prepare(y0, t)
   local state = self:state_of(y0)
   self.lone = state.lone
   local times = as_times(t)
@@ -218,11 +242,13 @@ function Flow:build(y0, t)
     hooks.solver = self.options.solver
     hooks.rtol = math.max(hooks.rtol or 0, self.options.rtol)
   end
-  local values, zs = {}, {}
-  local fn, captures = self:record(state)
-  local plan = self:plan_of(fn, state)
-  for i, p in ipairs(state.parts) do zs[i] = p.value end
-  for i, v in ipairs(core.solve(plan, zs, times, captures)) do
+  return state, times
+end
+
+--- Values by part as the script gets them: one, or a table by name; without the batch axis added here.
+local function deliver(state, list)
+  local values = {}
+  for i, v in ipairs(list) do
     if state.lone then
       local shape = v.shape
       table.remove(shape, 1)
@@ -234,6 +260,27 @@ function Flow:build(y0, t)
   local by_name = {}
   for i, p in ipairs(state.parts) do by_name[p.name] = values[i] end
   return by_name
+end
+
+--- The same for what happened, of which the last entry is always empty.
+local function deliver_events(state, most, c, found)
+  local function entries(v) return core.slice(v, 2, 1, most) end
+  local function numbers(v) return state.lone and core.reshape(v, { most }) or v end
+  local states = {}
+  for i, v in ipairs(found.state) do states[i] = entries(v) end
+  local function one(x) return state.lone and core.reshape(x, {}) or x end
+  return { times = numbers(entries(found.time)), which = numbers(entries(found.which)),
+    states = deliver(state, states), count = one(c.count), complete = one(c.done) }
+end
+
+--- Records the solve in the current trace: values, one or a table by part; and, of a flow with events, what
+--- happened.
+function Flow:build(y0, t)
+  local state, times = self:prepare(y0, t)
+  local list = self.options.events
+  if not list then return deliver(state, self:follow(state, times)) end
+  local c, found = events.build(self, list, state, times)
+  return deliver(state, c.out), deliver_events(state, list.most, c, found)
 end
 
 -- ---- outside of traces --------------------------------------------------------------------------------
@@ -253,25 +300,39 @@ function Flow:eager(y0, t)
   local new = {}
   new.fn, new.captures = trace.record(leaves, function(_, inputs)
     local args = trace.rebuild(layout, inputs)
-    local values, _, s = trace.flatten(self:build(args.y0, args.t))
+    local values, happened = self:build(args.y0, args.t)
+    local list, _, s = trace.flatten { values = values, events = happened }
     out_spec = s
-    return values
+    return list
   end)
   local old = self.programs[key]
   if not (old and old.fn:equal(new.fn)) then self.programs[key], old = new, new end
   local captures = old ~= new and new.captures or nil
   local out, status, message, partial = trace.run(old, leaves, captures)
   self.last = old
-  return trace.rebuild(out_spec, out or partial), status or "ok", message, old.program, t
+  local result = trace.rebuild(out_spec, out or partial)
+  if not status and result.events then status, message = self:too_many(result.events) end
+  return result, status or "ok", message, old.program, t
+end
+
+--- A solve with events ends when the list of them is full, wherever it stands.
+function Flow:too_many(happened)
+  local complete = happened.complete
+  for i = 1, complete.count do
+    if core.view(complete, i - 1, {}):item() == 0 then
+      return "events", ("row %d has more than %d events before its last time: set a larger 'most'"):format(i,
+        self.options.events.most)
+    end
+  end
 end
 
 --- flow(y0, t): values at the times t; raises when the solve fails.
 function Flow:__call(y0, t)
   if y0 == nil or t == nil then core.fail("a flow is called with an initial state and times: flow(y0, t)") end
   if core.current() then return self:build(y0, t) end
-  local values, status, message = self:eager(y0, t)
+  local result, status, message = self:eager(y0, t)
   if status ~= "ok" then core.fail(message) end
-  return values
+  return result.values, result.events
 end
 
 local Solution = { __name = "costate.Solution" }
@@ -303,9 +364,9 @@ end
 function Flow:solve(y0, t)
   if y0 == nil or t == nil then core.fail("solve takes an initial state and times: flow:solve(y0, t)") end
   if core.current() then core.fail("flow:solve is for outside of traced functions; inside use flow(y0, t)") end
-  local values, status, message, program, times = self:eager(y0, t)
+  local result, status, message, program, times = self:eager(y0, t)
   local report = program:stats()
-  return setmetatable({ values = values, t = times, status = status, message = message,
+  return setmetatable({ values = result.values, events = result.events, t = times, status = status, message = message,
     stats = report.forward, flow = self, y0 = y0, t_axis = self.lone and 1 or 2 }, Solution)
 end
 

@@ -24,6 +24,7 @@
 #define LCS_PROGRAM "costate.Program"
 #define LCS_OPTIONS "costate.Options"
 #define LCS_PLAN "costate.Plan"
+#define LCS_EVENTS "costate.Events"
 #define LCS_RNG "costate.Rng"
 #define LCS_LAYOUT "costate.Layout"
 #define LCS_OPTIMIZER "costate.Optimizer"

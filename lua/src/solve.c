@@ -152,6 +152,50 @@ static int solve(lua_State *L) {
   return push_results(L, tr, cst_graph_solve(tr->graph, b->plan, y0, times, captures), n);
 }
 
+typedef struct events_box {
+  cst_event_plan *plan; /* an object of the core */
+} events_box;
+
+static int events_gc(lua_State *L) {
+  events_box *b = luaL_checkudata(L, 1, LCS_EVENTS);
+  cst_event_plan *p = b->plan;
+  b->plan = NULL;
+  cst_object_release(p);
+  return 0;
+}
+
+/* core.event_plan(plan, events, directions) -> Events */
+static int event_plan(lua_State *L) {
+  plan_box *solve = luaL_checkudata(L, 1, LCS_PLAN);
+  cst_function *f = lcs_check_function(L, 2);
+  luaL_checktype(L, 3, LUA_TTABLE);
+  int8_t direction[64] = {0};
+  luaL_argcheck(L, solve->plan, 1, "the plan is closed");
+  for (size_t i = 0; i < f->n_out && i < sizeof direction; i++, lua_pop(L, 1)) {
+    lua_rawgeti(L, 3, (lua_Integer)i + 1);
+    direction[i] = (int8_t)lua_tointeger(L, -1);
+  }
+  events_box *b = lcs_box(L, sizeof *b, LCS_EVENTS);
+  lcs_check(L, cst_event_plan_new(lcs_state_of(L)->ctx, solve->plan, f, direction, &b->plan));
+  return 1;
+}
+
+/* core.locate(events, y0s, times, skip, captures, event_captures) -> time, which */
+static int locate(lua_State *L) {
+  events_box *b = luaL_checkudata(L, 1, LCS_EVENTS);
+  luaL_argcheck(L, b->plan, 1, "the plan is closed");
+  lcs_trace *tr = need_trace(L, "a search for events");
+  size_t n, n_captures, n_event_captures;
+  cst_value *y0 = lcs_lift_list(L, tr, 2, &n), times = lcs_lift(L, tr, 3), skip = lcs_lift(L, tr, 4);
+  cst_value *captures = lcs_lift_list(L, tr, 5, &n_captures), *more = lcs_lift_list(L, tr, 6, &n_event_captures);
+  times = cst_cast(tr->graph, times, CST_F64), skip = cst_cast(tr->graph, skip, CST_F64);
+  cst_value v = cst_graph_locate(tr->graph, b->plan, y0, times, skip, captures, more);
+  if (!v) lcs_check(L, tr->graph->status);
+  lcs_push_value(L, v);
+  lcs_push_value(L, v + 1);
+  return 2;
+}
+
 /* core.scan(body, carry, xs, captures, axis, reverse, outputs) -> carries and stacked outputs */
 static int scan(lua_State *L) {
   cst_function *body = lcs_check_function(L, 1);
@@ -168,14 +212,18 @@ static int scan(lua_State *L) {
 }
 
 static const luaL_Reg meta[] = {{"__gc", plan_gc}, {NULL, NULL}};
+static const luaL_Reg events_meta[] = {{"__gc", events_gc}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"solve_defaults", solve_defaults},
                                      {"plan", plan_new},
                                      {"solve", solve},
+                                     {"event_plan", event_plan},
+                                     {"locate", locate},
                                      {"scan", scan},
                                      {NULL, NULL}};
 
 void lcs_open_solve(lua_State *L, int lib) {
   lcs_type(L, LCS_PLAN, NULL, meta);
+  lcs_type(L, LCS_EVENTS, NULL, events_meta);
   lua_pushvalue(L, lib);
   luaL_setfuncs(L, functions, 0);
   lua_pop(L, 1);

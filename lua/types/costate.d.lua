@@ -430,16 +430,37 @@ function costate.broadcast_like(x, like) end
 ---@field max_steps? integer of one solve
 ---@field memory? integer bytes that a gradient may store
 ---@field control? "batch"|"row" one step size for all rows (default), or for each row its own: then rows may have times of their own
+---@field events? costate.EventOptions[] what happens along the way
 ---@field parts? table<string, "quadrature"|"uncontrolled"|table> flags of named parts
 ---@field name? string
+
+---An event happens where when(t, y), one number for each row, passes zero along the solve. It ends the solve
+---(terminal, the default; later outputs hold the state there) or resets the state. A function that is zero at
+---the start, or where its event just happened, counts from when it has left zero. Times, states and
+---parameters of events are differentiable with every gradient.
+---@class costate.EventOptions
+---@field when fun(t: costate.Value, y: costate.Value|table): costate.Value
+---@field direction? "both"|"rising"|"falling"
+---@field reset? fun(t: costate.Value, y: costate.Value|table): costate.Value|table the state after it; parts left out stay
+---@field terminal? boolean
+---@field most? integer events of one solve, 20 with a reset; all events of a flow share the largest
+---@field name? string
+
+---What happened to a flow with events, one entry an event in order; those beyond `count` are empty (which 0).
+---@class costate.Happened
+---@field times costate.Array [most], of a batch [B, most]
+---@field which costate.Array which event, from 1
+---@field states any before the reset
+---@field count costate.Array
+---@field complete costate.Array 0 where there were more events than fit
 
 ---A field and how to follow it. flow(y0, t) gives the values at the times t: [T, D] for y0 [D],
 ---[B, T, D] for a batch y0 [B, D], a table for named parts. With control = "row" the times may be those of
 ---each row: rows [B, T], or a list of lists of any length, the shorter of which repeat their last time.
 ---Raises with the solve's explanation when it fails; flow:solve(y0, t) returns a solution with a status
----instead.
+---instead. A flow with events gives what happened as a second result.
 ---@class costate.Flow
----@overload fun(y0: any, t: any): any
+---@overload fun(y0: any, t: any): any, costate.Happened?
 local Flow = {}
 ---@param y0 costate.Operand|table
 ---@param t costate.Array|number[]
@@ -457,6 +478,7 @@ function Flow:with(changes) end
 ---@field message? string where, which component, what to try
 ---@field values costate.Tensor|table<string, costate.Tensor>
 ---@field t costate.Tensor
+---@field events? costate.Happened
 ---@overload fun(t: number): any the state at one time, found by solving again up to there
 ---@field stats { evaluations: integer, accepted: integer, rejected: integer, last_step: number }
 

@@ -245,6 +245,12 @@ typedef struct cst_taped_step {
   size_t first_output, n_outputs; /* outputs inside (t, t1] */
 } cst_taped_step;
 
+/* Where a solve ended because a function of (t, y) passed zero. */
+typedef struct cst_event {
+  size_t which; /* from 0; SIZE_MAX: none did */
+  double t;
+} cst_event;
+
 /* One solve. */
 typedef struct cst_integration {
   uint32_t struct_size;
@@ -264,6 +270,15 @@ typedef struct cst_integration {
   cst_noise *noise;          /* for STOCHASTIC solvers */
   void *slope;               /* optional state vector: dy/dt of the output, set before `at`; zero at
                                 times[0] and at the end, where the steps decide */
+  /* Optional: the solve ends where one of n_events functions g(t, y) first passes zero, found on the
+   * dense output to the resolution of t; `y` is then the state there. A function that is zero at the
+   * start, or is said to be (`event_skip`), counts from when it has left zero. One row only. */
+  cst_status (*event)(void *arg, double t, const void *y, double *g);
+  void *event_arg;
+  size_t n_events;
+  const int8_t *event_direction; /* by function, along the solve: +1 rising, -1 falling, 0 both */
+  size_t event_skip;             /* number from 1 of the event that was just handled; 0: none */
+  cst_event *event_found;        /* result */
 } cst_integration;
 
 typedef struct cst_integrator_config {

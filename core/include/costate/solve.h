@@ -40,6 +40,19 @@ cst_status cst_solve_plan_new(cst_context *ctx, cst_function *field, size_t n_pa
 cst_value cst_graph_solve(cst_graph *g, cst_solve_plan *plan, const cst_value *y0, cst_value times,
                           const cst_value *captures);
 
+typedef struct cst_event_plan cst_event_plan; /* an object: a solve's field and what happens along it */
+
+/* `events` maps (t, y_1 .. y_P, captures) to one number a row for each event; `direction` by event: +1 rising,
+ * -1 falling along the solve, 0 both. */
+cst_status cst_event_plan_new(cst_context *ctx, cst_solve_plan *solve, cst_function *events, const int8_t *direction,
+                              cst_event_plan **out);
+
+/* Follows y0 over times ([2], or [B, 2] as for a solve) until an event happens. `skip`: f64 [B], the number (from 1)
+ * of the event that was just handled, 0 for none. Values: the time [B], and which event (0: none), both f64
+ * without a derivative. Returns the first. */
+cst_value cst_graph_locate(cst_graph *g, cst_event_plan *plan, const cst_value *y0, cst_value times, cst_value skip,
+                           const cst_value *captures, const cst_value *event_captures);
+
 /* What the solves of a workspace did in the last run, summed. */
 typedef struct cst_solve_report {
   cst_solve_stats forward, backward;
