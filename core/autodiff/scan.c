@@ -246,6 +246,8 @@ cst_value cst_graph_scan(cst_graph *g, cst_function *body, const cst_value *carr
   return g->host->node(g, "scan", in, n_carry + n_xs + n_captures, &a);
 }
 
+cst_workspace *cst_scan_workspace(void *state) { return ((scan_state *)state)->workspace; }
+
 static const cst_op scan = {
   .struct_size = sizeof(cst_op), .name = "scan", .n_in_min = 1, .n_in_max = SCAN_MOST, .infer = scan_infer,
   .kernel = {scan_run, scan_run}, .vjp = cst_scan_vjp, .jvp = cst_scan_jvp,

@@ -20,3 +20,6 @@ cst_status cst_scan_vjp(cst_graph *g, const cst_attrs *a, const cst_value *in, s
                         const cst_value *bar, const bool *want, cst_value *in_bar);
 cst_status cst_scan_jvp(cst_graph *g, const cst_attrs *a, const cst_value *in, size_t n, const cst_value *out,
                         const cst_value *dot, cst_value *out_dot);
+
+/* The workspace of the body of a scan node, from the node's state: its counters are those of the last run. */
+cst_workspace *cst_scan_workspace(void *state);

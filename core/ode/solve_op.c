@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "autodiff/scan.h"
 #include "costate/solve.h"
 #include "ode/plan.h"
 
@@ -180,10 +181,18 @@ static void add_stats(cst_solve_stats *to, const cst_solve_stats *from) {
   to->last_h = from->last_h, to->t = from->t;
 }
 
+/* Solves in the body of a scan are counted, not told apart. */
+static void add_scan(cst_solve_report *to, void *state) {
+  const cst_run *r = cst_workspace_run(cst_scan_workspace(state));
+  to->forward.evaluations += r->nfe_forward, to->backward.evaluations += r->nfe_backward;
+  to->forward.accepted += r->steps_accepted, to->forward.rejected += r->steps_rejected;
+}
+
 cst_solve_report cst_workspace_solves(const cst_workspace *w) {
   cst_solve_report sum = {0};
   for (uint32_t i = 0; i < w->p->n_code; i++) {
     const cst_solve_state *s = w->state[i];
+    if (s && strcmp(w->p->code[i].op->name, "scan") == 0) add_scan(&sum, w->state[i]);
     if (w->p->code[i].op != &solve || !s || !s->report.solves) continue;
     add_stats(&sum.forward, &s->report.forward);
     add_stats(&sum.backward, &s->report.backward);
