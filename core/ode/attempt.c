@@ -112,7 +112,7 @@ static cst_verdict judge(cst_integrator *i) {
   return r->error <= 1 ? CST_ACCEPTED : CST_TOO_LARGE;
 }
 
-cst_status cst_attempt(cst_integrator *i, cst_verdict *verdict) {
+cst_status cst_try_step(cst_integrator *i, cst_verdict *verdict) {
   cst_progress *r = &i->run;
   CST_TRY(room(i));
   cst_status st = take(i);

@@ -49,14 +49,29 @@ static void name_component(cst_rhs *f, size_t k, char *text, size_t size) {
   snprintf(text, size, "y[%zu]", k);
 }
 
+/* What the rate of the field says about steps of the size that was used. */
+static void describe_stiffness(cst_integrator *i, char *text, size_t size) {
+  enum { AT_LEAST = 1, MOST = 50 }; /* rate times step of an explicit method at the border of its stability */
+  cst_progress *r = &i->run;
+  double h = fabs(r->used), rate = r->stiffness = cst_stiffness(i);
+  if (!(rate > 0)) return;
+  int n = snprintf(text, size, "; the fastest rate of the field here is about %.2g", rate);
+  bool held = rate * h >= AT_LEAST && rate * h <= MOST && rate * fabs(r->finish - r->t) > 1000;
+  if (!held || n < 0 || (size_t)n >= size) return;
+  snprintf(text + n, size - (size_t)n, ", which alone holds the steps of an explicit method at this size: the problem is "
+                                       "stiff, try an implicit solver (kvaerno5, gsl.msbdf)");
+}
+
 cst_status cst_explain(cst_integrator *i, cst_status status, const char *what, size_t component) {
   cst_progress *r = &i->run;
-  char name[96] = "", where[128] = "";
+  char name[96] = "", where[128] = "", stiff[256] = "";
   if (component != SIZE_MAX) {
     name_component(r->rhs, component, name, sizeof name);
     snprintf(where, sizeof where, "; worst component %s", name);
   }
-  return cst_fail(i->ctx, status, "solve stopped at t = %.9g (step %llu, h = %.3g, %llu rejected): %s%s",
+  bool steps = status == CST_EMAXSTEPS || status == CST_ESTEPMIN;
+  if (steps && !(i->config.solver->traits & CST_IMPLICIT)) describe_stiffness(i, stiff, sizeof stiff);
+  return cst_fail(i->ctx, status, "solve stopped at t = %.9g (step %llu, h = %.3g, %llu rejected): %s%s%s",
                   r->t, (unsigned long long)(r->accepted + 1), r->used != 0 ? r->used : r->h,
-                  (unsigned long long)r->rejected, what, where);
+                  (unsigned long long)r->rejected, what, where, stiff);
 }

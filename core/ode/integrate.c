@@ -65,6 +65,7 @@ static cst_status rejected(cst_integrator *i, cst_verdict v) {
   double factor = 0.2, least = fmax(i->config.min_step, 10 * DBL_EPSILON * fabs(r->t));
   if (r->in->tape) cst_tape_rewind(r->in->tape, r->mark);
   r->rejected++;
+  CST_TRY(cst_note_attempt(i, false));
   r->bad = v == CST_TOO_LARGE ? 0 : r->bad + 1;
   if (fixed(i) || fabs(r->used) <= least || r->bad > PATIENCE) return give_up(i, v);
   if (v == CST_TOO_LARGE) {
@@ -98,6 +99,7 @@ static cst_status accepted(cst_integrator *i) {
   bool jumped = false, landed = r->clip != SIZE_MAX;
   r->accepted++, r->replayed++, r->count++, r->bad = 0;
   r->f1_own = false;
+  CST_TRY(cst_note_attempt(i, true));
   if (r->in->n_events) CST_TRY(cst_events_step(i));
   if (r->ended) return CST_OK;
   if (r->in->tape) CST_TRY(cst_record_step(i));
@@ -123,7 +125,7 @@ static cst_status step(cst_integrator *i) {
       return cst_explain(i, CST_EMAXSTEPS, "this is the last step allowed by max_steps", SIZE_MAX);
     if (r->in->replay) CST_TRY(plan_replay(i));
     else plan(i);
-    CST_TRY(cst_attempt(i, &verdict));
+    CST_TRY(cst_try_step(i, &verdict));
     if (verdict == CST_ACCEPTED) return accepted(i);
     CST_TRY(rejected(i, verdict));
   }
@@ -196,6 +198,7 @@ static void leave(cst_integrator *i, const cst_integration *in) {
   in->stats->rejected += r->rejected;
   in->stats->last_h = r->h;
   in->stats->t = r->t;
+  in->stats->stiffness = r->stiffness;
 }
 
 cst_status cst_integrate(cst_integrator *i, const cst_integration *in) {

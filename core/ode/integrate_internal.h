@@ -37,6 +37,7 @@ typedef struct cst_progress {
   unsigned bad;            /* attempts in a row that were not finite */
   uint64_t accepted, rejected, evaluations_before;
   bool ended;              /* by an event */
+  double stiffness;        /* where it gave up, see cst_solve_stats */
 } cst_progress;
 
 struct cst_integrator {
@@ -78,7 +79,7 @@ typedef enum cst_verdict { CST_ACCEPTED, CST_TOO_LARGE, CST_NOT_FINITE, CST_REFU
 cst_status cst_evaluate(cst_integrator *i, double t, const void *y, void *dy, void *residual);
 bool cst_all_finite(const cst_integrator *i, const void *y);
 /* One step of the stepper from (t, y) to t1, its results in y1, f1. */
-cst_status cst_attempt(cst_integrator *i, cst_verdict *verdict);
+cst_status cst_try_step(cst_integrator *i, cst_verdict *verdict);
 /* f0 at (t, y) by the driver. */
 cst_status cst_derivative(cst_integrator *i);
 /* f1 at (t1, y1) by the driver, for interpolation; it becomes f0 of the next step. */
@@ -103,10 +104,14 @@ cst_status cst_record_step(cst_integrator *i);    /* before the outputs of the s
 void cst_record_outputs(cst_integrator *i);       /* after them */
 
 /* schedule.c */
+/* Notes the last attempt where someone wants to see it. */
+cst_status cst_note_attempt(cst_integrator *i, bool accepted);
 cst_status cst_schedule_push(cst_context *ctx, cst_schedule *s, double t, double h);
 
 /* explain.c: the message of a solve that stopped, naming a component (SIZE_MAX: none). */
 cst_status cst_explain(cst_integrator *i, cst_status status, const char *what, size_t component);
 size_t cst_first_nonfinite(const cst_integrator *i, const void *v);
+/* stiffness.c: the fastest rate of the field at (t, y), by a few evaluations; 0: not known. */
+double cst_stiffness(cst_integrator *i);
 /* Takes the last attempt again to learn which component has the largest scaled error. */
 size_t cst_worst_error(cst_integrator *i);

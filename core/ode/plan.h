@@ -51,6 +51,7 @@ typedef struct cst_solve_state {
   size_t n_runs;
   cst_schedule *schedule;  /* of the run under way */
   size_t row;              /* where its rows begin */
+  cst_attempts attempts;   /* with the option `trace` */
   bool replayed;           /* the schedule holds the steps of an earlier run */
   void *y;                 /* one state vector */
   void **capture;

@@ -179,6 +179,7 @@ cst_status cst_register_solve(const cst_host *h) {
 static void add_stats(cst_solve_stats *to, const cst_solve_stats *from) {
   to->evaluations += from->evaluations, to->accepted += from->accepted, to->rejected += from->rejected;
   to->last_h = from->last_h, to->t = from->t;
+  if (from->stiffness > 0) to->stiffness = from->stiffness;
 }
 
 /* Solves in the body of a scan are counted, not told apart. */
@@ -200,4 +201,12 @@ cst_solve_report cst_workspace_solves(const cst_workspace *w) {
     if (sum.status == CST_OK) sum.status = s->report.status, sum.t = s->report.t;
   }
   return sum;
+}
+
+const cst_attempts *cst_workspace_attempts(const cst_workspace *w) {
+  for (uint32_t i = 0; i < w->p->n_code; i++) {
+    const cst_solve_state *s = w->state[i];
+    if (w->p->code[i].op == &solve && s && s->plan->o.trace) return &s->attempts;
+  }
+  return NULL;
 }

@@ -17,6 +17,7 @@ void cst_solve_state_free(cst_context *ctx, void *state) {
   for (size_t i = 0; s->schedules && i < s->n_runs; i++)
     cst_free(ctx, s->schedules[i].t), cst_free(ctx, s->schedules[i].h);
   cst_free(ctx, s->schedules);
+  cst_free(ctx, s->attempts.list);
   cst_free(ctx, s->y);
   cst_free(ctx, s->capture);
   cst_free(ctx, s);
@@ -144,7 +145,7 @@ static cst_status run_one(cst_solve_state *s, bool replay, const double *times_d
   cst_integration run = {
       .struct_size = sizeof run, .rhs = cst_field_rhs_base(s->rhs), .times = s->times, .n_times = s->n_times,
       .y = s->y, .at = keep_value, .arg = s, .tape = s->plan->per_row ? NULL : s->tape, .schedule = s->schedule,
-      .replay = replay, .stats = &s->report.forward};
+      .replay = replay, .stats = &s->report.forward, .attempts = s->plan->o.trace ? &s->attempts : NULL};
   return s->plan->timed ? cst_solve_timed(s, &run, times_dot) : cst_integrate(s->integrator, &run);
 }
 
@@ -171,6 +172,7 @@ cst_status cst_solve_run(const cst_call *c) {
   cst_field_rhs_bind(s->rhs, (const void *const *)s->capture, c->run);
   if (s->tape) cst_tape_clear(s->tape);
   s->report = (cst_solve_report){.solves = 1};
+  s->attempts.n = 0;
   cst_status st = run_all(s, c, p->timed ? c->p[c->q->n_in - 1] : NULL);
   s->replayed = st == CST_OK;
   s->report.tape_bytes = s->tape ? cst_tape_bytes(s->tape) : 0;

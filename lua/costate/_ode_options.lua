@@ -7,7 +7,7 @@ local spec = {
   field = "callable!", solver = "string|table", gradient = "string|table",
   controller = "string|table", rtol = "number", atol = "number", step = "number",
   first_step = "number", min_step = "number", max_step = "number", max_steps = "integer",
-  memory = "number", parts = "table", name = "string", control = "string", events = "table",
+  memory = "number", parts = "table", name = "string", control = "string", events = "table", trace = "boolean",
 }
 
 --- Splits "name" or { name = "name", option = ... } into name, table of the rest.

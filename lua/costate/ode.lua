@@ -8,6 +8,7 @@ local made = require "costate._made"
 local model = require "costate.model"
 local events = require "costate._events"
 local resolve = require("costate._ode_options").resolve
+local solution = require "costate._solution"
 
 local Flow = {}
 Flow.__index = Flow
@@ -335,39 +336,14 @@ function Flow:__call(y0, t)
   return result.values, result.events
 end
 
-local Solution = { __name = "costate.Solution" }
-Solution.__index = Solution
-
-function Solution:__tostring()
-  return ("solution: %s, %d evaluations, %d steps, %d rejected%s"):format(self.status,
-    self.stats.evaluations, self.stats.accepted, self.stats.rejected,
-    self.message and "\n" .. self.message or "")
-end
-
---- sol(t): the state at one time, found by solving again from the start up to there.
-function Solution:__call(t)
-  if type(t) ~= "number" then core.fail("a solution is asked for one time: sol(12.5)") end
-  local values = self.flow(self.y0, { self.t[1], t })
-  local function last(v) -- [T, D] of one state, [B, T, ...] of a batch
-    local shape = v.shape
-    table.remove(shape, self.t_axis)
-    return core.reshape(core.slice(v, self.t_axis, 2, 2), shape)
-  end
-  if core.kind(values) then return last(values) end
-  local out = {}
-  for k, v in pairs(values) do out[k] = last(v) end
-  return out
-end
-
 --- flow:solve(y0, t): a solution with status, message, values and stats; never raises for what the
 --- numbers do.
 function Flow:solve(y0, t)
   if y0 == nil or t == nil then core.fail("solve takes an initial state and times: flow:solve(y0, t)") end
   if core.current() then core.fail("flow:solve is for outside of traced functions; inside use flow(y0, t)") end
   local result, status, message, program, times = self:eager(y0, t)
-  local report = program:stats()
-  return setmetatable({ values = result.values, events = result.events, t = times, status = status, message = message,
-    stats = report.forward, flow = self, y0 = y0, t_axis = self.lone and 1 or 2 }, Solution)
+  return solution { values = result.values, events = result.events, t = times, status = status, message = message,
+    stats = program:stats().forward, attempts = program:attempts(), flow = self, y0 = y0 }
 end
 
 function Flow:__tostring()

@@ -187,6 +187,9 @@ static void push_stats(lua_State *L, const cst_solve_stats *s) {
   set_count(L, "rejected", s->rejected);
   lua_pushnumber(L, s->last_h);
   lua_setfield(L, -2, "last_step");
+  if (s->stiffness <= 0) return;
+  lua_pushnumber(L, s->stiffness);
+  lua_setfield(L, -2, "stiffness");
 }
 
 /* p:stats() -> what the solves of the last run did: forward, backward, solves, tape_bytes, t, status */
@@ -216,6 +219,17 @@ static int program_evaluations(lua_State *L) {
   return 4;
 }
 
+/* p:attempts() -> f64 [n, 4]: t, h, error, whether accepted, of the steps of the solve that was traced; or nil */
+static int program_attempts(lua_State *L) {
+  const cst_attempts *a = cst_workspace_attempts(lcs_check_program(L, 1)->workspace);
+  if (!a) return lua_pushnil(L), 1;
+  const cst_type type = {.dtype = CST_F64, .rank = 2, .dim = {(int64_t)a->n, 4}};
+  double *to = lcs_push_tensor(L, &type)->data;
+  for (size_t i = 0; i < a->n; i++, to += 4)
+    to[0] = a->list[i].t, to[1] = a->list[i].h, to[2] = a->list[i].error, to[3] = a->list[i].accepted;
+  return 1;
+}
+
 /* p:configure(step [, replay]): key of random draws; whether solves repeat their last schedule */
 static int program_configure(lua_State *L) {
   cst_run *run = cst_workspace_run(lcs_check_program(L, 1)->workspace);
@@ -243,6 +257,7 @@ static int program_bytes(lua_State *L) {
 static const luaL_Reg program_methods[] = {
     {"bind", program_bind},   {"result", program_result}, {"fresh", program_fresh},
     {"run", program_run},     {"stats", program_stats},   {"evaluations", program_evaluations},
+    {"attempts", program_attempts},
     {"configure", program_configure}, {"explain", program_explain}, {"bytes", program_bytes},
     {"close", program_gc},    {NULL, NULL}};
 static const luaL_Reg program_meta[] = {{"__gc", program_gc}, {"__close", program_gc}, {NULL, NULL}};

@@ -75,6 +75,9 @@ static void read_options(lua_State *L, int arg, cst_solve_options *o) {
   o->max_step = number_field(L, arg, "max_step", o->max_step);
   o->max_steps = (uint64_t)number_field(L, arg, "max_steps", (double)o->max_steps);
   o->memory = (size_t)number_field(L, arg, "memory", (double)o->memory);
+  lua_getfield(L, arg, "trace");
+  o->trace = lua_toboolean(L, -1);
+  lua_pop(L, 1);
   o->per_row = strcmp(string_field(L, arg, "control", "batch"), "row") == 0;
 }
 

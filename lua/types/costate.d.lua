@@ -431,6 +431,7 @@ function costate.broadcast_like(x, like) end
 ---@field memory? integer bytes that a gradient may store
 ---@field control? "batch"|"row" one step size for all rows (default), or for each row its own: then rows may have times of their own
 ---@field events? costate.EventOptions[] what happens along the way
+---@field trace? boolean keep every step that was tried: sol.steps
 ---@field parts? table<string, "quadrature"|"uncontrolled"|table> flags of named parts
 ---@field name? string
 
@@ -479,8 +480,14 @@ function Flow:with(changes) end
 ---@field values costate.Tensor|table<string, costate.Tensor>
 ---@field t costate.Tensor
 ---@field events? costate.Happened
----@overload fun(t: number): any the state at one time, found by solving again up to there
----@field stats { evaluations: integer, accepted: integer, rejected: integer, last_step: number }
+---@field stats { evaluations: integer, accepted: integer, rejected: integer, last_step: number, stiffness: number? } stiffness: of a solve that stopped for its steps, the largest rate of the field there
+---@field steps? { t: costate.Tensor, h: costate.Tensor, error: costate.Tensor, accepted: costate.Tensor } of a flow with trace = true: the steps that were tried; error is in units of the tolerance
+---@overload fun(t: number|number[]|costate.Tensor): any the state at a time, or at several [n, ...]: the dense output of the steps taken. In a traced function flow(y0, times) is that, with derivatives in the times
+local Solution = {}
+---dy/dt at a time, as the field has it.
+---@param t number
+---@return costate.Array|table
+function Solution:slope(t) end
 
 ---@param options costate.OdeOptions
 ---@return costate.Flow

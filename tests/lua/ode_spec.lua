@@ -47,6 +47,40 @@ describe("ode", function()
     assert(bad.status ~= "ok" and tostring(bad):find(bad.status, 1, true))
   end)
 
+  it("is there between the outputs, as the steps have it", function()
+    local flow = cs.ode { field = function(t, y) return -y * cs.cos(t) end, rtol = 1e-9, trace = true }
+    local sol = flow:solve({ 1, 2 }, { 0, 1, 5 })
+    local function exact(t) return { math.exp(-math.sin(t)), 2 * math.exp(-math.sin(t)) } end
+    near(sol(2.5), exact(2.5), 1e-7)
+    near(sol { 3, 0.5, 5 }, { exact(3), exact(0.5), exact(5) }, 1e-7)
+    near(sol(1), sol.values[2], 0)
+    near(sol:slope(0.5), { -math.cos(0.5) * exact(0.5)[1], -math.cos(0.5) * exact(0.5)[2] }, 1e-7)
+    near(flow:solve({ 1, 2 }, { 5, 0 })(2.5), { math.exp(math.sin(5) - math.sin(2.5)), 2 * math.exp(math.sin(5) - math.sin(2.5)) }, 1e-7)
+    raises(function() sol(7) end, "outside", "0 to 5")
+    local batch = flow:solve(cs.rows(cs.tensor { { 1 }, { 3 } }), { 0, 5 })
+    near(batch { 1, 2 }, { { { exact(1)[1] }, { exact(2)[1] } }, { { 3 * exact(1)[1] }, { 3 * exact(2)[1] } } }, 1e-7)
+    local steps, sum = sol.steps, 0
+    for i = 1, #steps.t do
+      if steps.accepted[i] == 1 then sum = sum + steps.h[i] end
+      assert((steps.error[i] <= 1) == (steps.accepted[i] == 1))
+    end
+    near(sum, 5, 1e-12)
+    assert(#steps.t == sol.stats.accepted + sol.stats.rejected)
+  end)
+
+  it("tells a stiff problem from one that is merely fast", function()
+    local stiff = cs.ode { field = function(t, y) return -1e5 * (y - cs.sin(t)) end, max_steps = 3000 }
+    local sol = stiff:solve({ 2 }, { 0, 100 })
+    assert(sol.status == "max_steps" and sol.message:find("stiff", 1, true) and sol.message:find("implicit", 1, true), sol.message)
+    near(sol.stats.stiffness, 1e5, 1e-3)
+    local fast = cs.ode { max_steps = 3000, field = function(_, s)
+      local x, v = s:columns()
+      return cs.stack { 1e3 * v, -1e3 * x }
+    end }:solve({ 1, 0 }, { 0, 100 })
+    assert(fast.status == "max_steps" and not fast.message:find("stiff", 1, true), fast.message)
+    near(fast.stats.stiffness, 1e3, 1e-3)
+  end)
+
   it("checks its options", function()
     local given = { field = decay, rtoll = 1 }
     raises(function() cs.ode(given) end, "unknown option 'rtoll' of ode", "did you mean 'rtol'", "ode_spec.lua")

@@ -219,6 +219,8 @@ typedef struct cst_solve_stats {
   uint64_t evaluations, accepted, rejected;
   double last_h; /* signed; what the next step would have been */
   double t;      /* where the last solve ended or stopped */
+  double stiffness; /* of a solve that stopped for its steps: the largest rate of the field there, the
+                       spectral radius of df/dy; 0: not looked for */
 } cst_solve_stats;
 
 /* The steps that were taken: replaying them instead of a controller gives the same method. Zeroed
@@ -244,6 +246,16 @@ typedef struct cst_taped_step {
   size_t clip;                /* h was cut: t1 = times[clip]; SIZE_MAX: it was not */
   size_t first_output, n_outputs; /* outputs inside (t, t1] */
 } cst_taped_step;
+
+/* Every attempted step in order, for who wants to look: it grows with cst_realloc and is the caller's to free. */
+typedef struct cst_attempt {
+  double t, h, error; /* of the attempt; its error norm, 1 being the tolerance; NaN: none */
+  bool accepted;
+} cst_attempt;
+typedef struct cst_attempts {
+  size_t n, capacity;
+  cst_attempt *list;
+} cst_attempts;
 
 /* Where a solve ended because a function of (t, y) passed zero. */
 typedef struct cst_event {
@@ -279,6 +291,7 @@ typedef struct cst_integration {
   const int8_t *event_direction; /* by function, along the solve: +1 rising, -1 falling, 0 both */
   size_t event_skip;             /* number from 1 of the event that was just handled; 0: none */
   cst_event *event_found;        /* result */
+  cst_attempts *attempts;        /* optional: receives them, after what it holds */
 } cst_integration;
 
 typedef struct cst_integrator_config {

@@ -20,6 +20,7 @@ typedef struct cst_solve_options {
   double min_step, max_step; /* 0: resolution of t; no limit */
   uint64_t max_steps;        /* of one solve */
   size_t memory;             /* budget in bytes of what a gradient stores; 0: 1 GiB */
+  bool trace;                /* keep every attempted step for cst_workspace_attempts */
   bool per_row;              /* every row takes steps of its own and may have times of its own */
 } cst_solve_options;
 
@@ -62,3 +63,5 @@ typedef struct cst_solve_report {
   double t;               /* where it stood */
 } cst_solve_report;
 cst_solve_report cst_workspace_solves(const cst_workspace *w);
+/* The attempted steps of the first solve with the option `trace`, of its last run; NULL: there is none. */
+const cst_attempts *cst_workspace_attempts(const cst_workspace *w);
