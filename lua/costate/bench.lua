@@ -5,7 +5,7 @@ local core = require "costate.core"
 local train = require "costate.train"
 local trace = require "costate._trace"
 
-local M = { names = { "spiral", "spiral_sciml", "small_node", "large_mlp", "scaling", "threads" } }
+local M = { names = { "spiral", "spiral_sciml", "small_node", "large_mlp", "scaling", "threads", "ivp_nonstiff", "ivp_stiff" } }
 
 local SECONDS <const> = 1.5 -- a row is measured for about so long
 local ROUNDS <const>, MOST_ROUNDS <const> = 3, 400
@@ -110,7 +110,7 @@ function Bench:measure(it, about)
   local m, began = fresh(), core.clock()
   for n = 1, MOST_ROUNDS do
     round(it, m)
-    if n >= ROUNDS and core.clock() - began > SECONDS then break end
+    if n >= ROUNDS and core.clock() - began > (it.seconds or SECONDS) then break end
   end
   local row = { name = self.name, variant = "", gradient = "none", dtype = core.dtype(), threads = core.threads(),
     median_ms = 1e3 * median(m.times), min_ms = 1e3 * least(m.times),

@@ -7,6 +7,7 @@ import scipy
 from scipy.integrate import solve_ivp
 
 import common
+import problems
 
 
 def small_node(args):
@@ -27,6 +28,31 @@ def small_node(args):
         yield f"{outputs} outputs", "none", partial(common.timed, partial(step, outputs=outputs))
 
 
+# The solver of Costate beside which a method is shown: the same one, or one of its kind.
+NONSTIFF = {"RK23": "bosh3", "RK45": "dopri5", "DOP853": "dop853"}
+STIFF = {"Radau": "kvaerno5", "BDF": "gsl.msbdf", "LSODA": "sundials.cvode_bdf"}
+
+
+def ivp(args, problem_set, methods, tolerances):
+    for name, (y0, t1, scale, field) in problem_set.items():
+        exact = np.array(common.numbers(args, name))
+
+        def step(_, method, tolerance):
+            sol = solve_ivp(field, (0, t1), y0, method=method, rtol=tolerance, atol=tolerance * scale)
+            if not sol.success:
+                raise RuntimeError(sol.message)
+            return (abs(sol.y[:, -1] - exact) / (1 + abs(exact))).max(), sol.nfev, 0
+
+        for method, beside in methods.items():
+            for tolerance in tolerances:
+                variant = f"{name} {tolerance:.0e} {beside}".replace("e-0", "e-")
+                yield variant, "none", partial(common.timed, partial(step, method=method, tolerance=tolerance))
+
+
 if __name__ == "__main__":
     args = common.arguments()
-    common.run(args, "scipy", f"scipy {scipy.__version__}, numpy {np.__version__}", {"small_node": small_node})
+    common.run(args, "scipy", f"scipy {scipy.__version__}, numpy {np.__version__}", {
+        "small_node": small_node,
+        "ivp_nonstiff": partial(ivp, problem_set=problems.NONSTIFF, methods=NONSTIFF, tolerances=[1e-3, 1e-6, 1e-9]),
+        "ivp_stiff": partial(ivp, problem_set=problems.STIFF, methods=STIFF, tolerances=[1e-4, 1e-6, 1e-8]),
+    })
