@@ -94,6 +94,7 @@ static void describe(cst_solver_type *s, const cst_solver_type *prototype, const
   s->method = t;
   s->order = t->order;
   s->error_order = t->e ? t->error_order : 0;
+  if (CST_HAS(t, e_low)) s->error_order = 2 * t->error_order - t->error_order_low;
   s->dense_order = t->p ? t->dense_order : 3;
   if (!t->p) s->dense = NULL, s->dense_vjp = NULL; /* the driver interpolates by cubic Hermite */
   s->traits &= ~(uint32_t)(CST_ADAPTIVE | CST_FSAL);
