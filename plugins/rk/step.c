@@ -90,12 +90,23 @@ static cst_status stage(rk *r, cst_step *s, const rk_record *rec, const void **k
   return CST_OK;
 }
 
-/* The stages of the dense output. What is wrong in another stage is seen in y1, but nobody looks at
- * the outputs: a slope that is not finite refuses the step here. */
+/* The driver looks at y1 and the error. A slope that is in neither is looked at here: when it is not
+ * finite, neither is the error. */
+static bool finite_slope(const rk *r, const cst_step *s, const void *k) {
+  return isfinite(r->host->dot(r->dtype, s->rhs->n, k, k));
+}
+
+/* The stages of the dense output, after the estimate. */
 static cst_status dense_stages(rk *r, cst_step *s, const rk_record *rec, const void **k) {
   for (int i = r->stages; i < rk_count(r, s->dense_wanted); i++) {
     CST_TRY(stage(r, s, rec, k, i));
-    if (!isfinite(r->host->dot(r->dtype, s->rhs->n, k[i], k[i]))) return CST_RETRY;
+    if (finite_slope(r, s, k[i])) continue;
+    if (!s->error_sum)
+      return r->host->fail(r->host, CST_ENONFINITE,
+                           "the field is not finite at t = %.9g, where an output inside the step needs it",
+                           rk_time(r, i, *s->t, *s->h, *s->t1));
+    *s->error_sum = HUGE_VAL;
+    break;
   }
   return CST_OK;
 }
@@ -165,12 +176,13 @@ static void error_vector(const rk *r, const cst_step *s, const rk_record *rec,
 }
 
 static void estimate(const rk *r, const cst_step *s, const rk_record *rec, const void *const *k) {
+  bool unseen = r->fsal && r->tab->e[r->stages - 1] == 0;
   double sum = 0, factor = 1;
   if (s->error_sum || r->low.n) {
     sum = controlled_sum(r, s, rec, k, &r->e, RK_SUM_E);
     factor = shrinkage(r, s, rec, k, sum);
   }
-  if (s->error_sum) *s->error_sum = sum * factor;
+  if (s->error_sum) *s->error_sum = unseen && !finite_slope(r, s, s->f1) ? HUGE_VAL : sum * factor;
   else error_vector(r, s, rec, k, sqrt(factor));
 }
 
@@ -183,8 +195,8 @@ cst_status rk_step(void *state, cst_step *s) {
   add_quadrature(r, s, &rec, 0, k[0]);
   for (int i = 1; i < r->stages; i++) CST_TRY(stage(r, s, &rec, k, i));
   finish(r, s, &rec, k);
-  CST_TRY(dense_stages(r, s, &rec, k));
   if (estimates(r, s)) estimate(r, s, &rec, k);
+  CST_TRY(dense_stages(r, s, &rec, k));
   r->last = rec;
   return CST_OK;
 }
