@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ode/tableau.h"
 #include "problem.h"
 
 int cst_suite_rk(void);
@@ -32,6 +33,43 @@ static const cst_solver_type *solver_at(size_t i) {
 #define EVERY_SOLVER(t)                                                       \
   for (size_t i_ = 0; i_ < cst_entry_count(ctx, CST_KIND_SOLVER); i_++)       \
     for (const cst_solver_type *t = solver_at(i_); t; t = NULL)
+
+/* ---- tableaus -------------------------------------------------------------------------------------- */
+
+/* Whether the tableau is refused with one coefficient of a list a little off. `list` is that member. */
+static bool refused(cst_tableau *t, const double **list, int n, int k) {
+  double changed[24 * 24];
+  const double *whole = *list;
+  CU_ASSERT_FATAL(n <= 24 * 24);
+  memcpy(changed, whole, (size_t)n * sizeof *whole);
+  changed[k] *= 1 + 1e-5;
+  *list = changed;
+  cst_status st = cst_tableau_check(ctx, t);
+  *list = whole;
+  return st == CST_EPLUGIN && strstr(cst_message(ctx), t->name) != NULL;
+}
+
+/* Every mistake in a coefficient other than 0 is found, whichever it is. */
+static void test_mistakes(void) {
+  size_t tried = 0;
+  EVERY_SOLVER(type) {
+    cst_tableau t = *(const cst_tableau *)type->method;
+    int s = t.stages, extra = t.dense_stages;
+    struct { const double **list; int n; } member[] = {
+      {&t.a, s * (s - 1) / 2}, {&t.b, s}, {&t.e, s}, {&t.e_low, s}, {&t.p, (s + extra) * t.dense_degree},
+      {&t.a_dense, extra * s + extra * (extra - 1) / 2}};
+    CU_ASSERT_EQUAL(cst_tableau_check(ctx, &t), CST_OK);
+    for (size_t m = 0; m < sizeof member / sizeof *member; m++)
+      for (int k = 0; *member[m].list && k < member[m].n; k++) {
+        if ((*member[m].list)[k] == 0) continue;
+        bool found = refused(&t, member[m].list, member[m].n, k);
+        if (!found) printf("%s: a mistake in number %d of list %zu is not found\n", t.name, k, m);
+        CU_ASSERT(found);
+        tried++;
+      }
+  }
+  CU_ASSERT(tried > 400);
+}
 
 /* One step of size h by hand. */
 typedef struct single {
@@ -246,7 +284,8 @@ static void test_quadrature(void) {
 }
 
 int cst_suite_rk(void) {
-  static CU_TestInfo tests[] = {{"ends and slope of the dense output", test_dense_ends},
+  static CU_TestInfo tests[] = {{"mistaken coefficients are found", test_mistakes},
+                                {"ends and slope of the dense output", test_dense_ends},
                                 {"a failed step leaves no trace", test_failure},
                                 {"NaN in any stage is seen", test_nan_stage},
                                 {"a field with NaN", test_nan_field},
