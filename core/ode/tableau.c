@@ -3,8 +3,7 @@
  * A tableau is right when its order conditions hold (Butcher; Hairer, Norsett, Wanner I, II.2):
  * for every rooted tree of at most p nodes
  *
- *     sum_i b_i Phi_i(tree) = 1 / gamma(tree),   Phi_i([t1 .. tk]) = prod_m sum_j a_ij Phi_j(tm),
- *     gamma([t1 .. tk]) = nodes * prod_m gamma(tm).
+ *     sum_i b_i Phi_i(tree) = 1 / gamma(tree),   Phi_i([t1 .. tk]) = prod_m sum_j a_ij Phi_j(tm).
  *
  * Dense output b_i(theta) must give theta^nodes / gamma(tree) instead. All sums are in long double.
  */
@@ -14,60 +13,60 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "costate/plugin.h"
+#include "ode/trees.h"
 
-enum { MAX_STAGES = 64, MAX_DEGREE = 16, MAX_ORDER = 5, N_TREES = 17 };
+enum { MAX_STAGES = 64, MAX_DEGREE = 16 };
 
-/* Trees by number, children before parents. `text` is the condition's left side in vector notation:
- * (a c) is the vector sum_j a_ij c_j. */
-typedef struct tree {
-  const char *text;
-  int n_children, child[4];
-} tree;
+/* Stages that only the dense output has. */
+static int dense_stages(const cst_tableau *t) { return CST_HAS(t, dense_stages) ? t->dense_stages : 0; }
 
-static const tree trees[N_TREES] = {
-    {"b", 0, {0}},
-    {"b c", 1, {0}},
-    {"b c^2", 2, {0, 0}},
-    {"b (a c)", 1, {1}},
-    {"b c^3", 3, {0, 0, 0}},
-    {"b c (a c)", 2, {0, 1}},
-    {"b (a c^2)", 1, {2}},
-    {"b (a a c)", 1, {3}},
-    {"b c^4", 4, {0, 0, 0, 0}},
-    {"b c^2 (a c)", 3, {0, 0, 1}},
-    {"b c (a c^2)", 2, {0, 2}},
-    {"b c (a a c)", 2, {0, 3}},
-    {"b (a c)^2", 2, {1, 1}},
-    {"b (a c^3)", 1, {4}},
-    {"b (a (c (a c)))", 1, {5}},
-    {"b (a a c^2)", 1, {6}},
-    {"b (a a a c)", 1, {7}},
-};
+/* ---- Phi ------------------------------------------------------------------------------------------ */
 
 typedef struct analysis {
-  int stages;
-  long double phi[N_TREES][MAX_STAGES];
-  int nodes[N_TREES], gamma[N_TREES];
+  cst_context *ctx;
+  const cst_tableau *t;
+  int all; /* stages, those of the dense output last */
+  int n_trees;
+  cst_tree tree[CST_TREES];
+  long double *phi, *a_phi; /* n_trees x all: Phi, and sum_j a_ij Phi_j */
 } analysis;
 
-static const double *row_of(const cst_tableau *t, int i) { return t->a + i * (i - 1) / 2; }
-
-static void analyse_tree(const cst_tableau *t, analysis *x, int k) {
-  x->nodes[k] = 1;
-  x->gamma[k] = 1;
-  for (int i = 0; i < t->stages; i++) x->phi[k][i] = 1;
-  for (int m = 0; m < trees[k].n_children; m++) {
-    int c = trees[k].child[m];
-    x->nodes[k] += x->nodes[c];
-    x->gamma[k] *= x->gamma[c];
-    for (int i = 0; i < t->stages; i++) {
-      long double sum = 0;
-      for (int j = 0; j < i; j++) sum += (long double)row_of(t, i)[j] * x->phi[c][j];
-      x->phi[k][i] *= sum;
-    }
-  }
-  x->gamma[k] *= x->nodes[k];
+/* Row i of a, which has i numbers. */
+static const double *row_of(const cst_tableau *t, int i) {
+  int extra = i - t->stages;
+  if (extra < 0) return t->a + i * (i - 1) / 2;
+  return t->a_dense + extra * t->stages + extra * (extra - 1) / 2;
 }
+
+static void analyse_tree(analysis *x, int k) {
+  const cst_tree *tree = &x->tree[k];
+  long double *phi = x->phi + k * x->all, *a_phi = x->a_phi + k * x->all;
+  const long double *base = x->phi + tree->base * x->all, *child = x->a_phi + tree->child * x->all;
+  for (int i = 0; i < x->all; i++) phi[i] = k ? base[i] * child[i] : 1;
+  for (int i = 1; i < x->all; i++) {
+    const double *a = row_of(x->t, i);
+    for (int j = 0; j < i; j++)
+      if (a[j] != 0) a_phi[i] += (long double)a[j] * phi[j];
+  }
+}
+
+static cst_status analyse(analysis *x) {
+  const cst_tableau *t = x->t;
+  int order = t->order;
+  if (t->e && t->error_order > order) order = t->error_order;
+  if (t->p && t->dense_order > order) order = t->dense_order;
+  x->all = t->stages + dense_stages(t);
+  x->n_trees = cst_trees_list(order, x->tree);
+  size_t n = (size_t)(x->n_trees * x->all);
+  x->phi = cst_alloc(x->ctx, 2 * n * sizeof *x->phi);
+  if (!x->phi) return CST_ENOMEM;
+  x->a_phi = x->phi + n;
+  for (int k = 0; k < x->n_trees; k++) analyse_tree(x, k);
+  return CST_OK;
+}
+
+/* ---- conditions ------------------------------------------------------------------------------------ */
 
 /* Which weights are looked at, and where: theta = 1 for the step itself. */
 typedef struct weights {
@@ -77,53 +76,78 @@ typedef struct weights {
   double tolerance;
 } weights;
 
-static cst_status violated(cst_context *ctx, const cst_tableau *t, const weights *w, const tree *k,
-                           int nodes, int gamma, long double error) {
-  char at[64] = "", right[32];
+static cst_status violated(const analysis *x, const weights *w, int k, long double error) {
+  char left[128], at[64] = "", right[32];
+  int nodes = x->tree[k].nodes, gamma = x->tree[k].gamma;
+  cst_tree_text(x->tree, k, left, sizeof left);
   if (w->theta != 1) cst_format_text(at, sizeof at, " at theta = %g", (double)w->theta);
   if (w->theta == 1) cst_format_text(right, sizeof right, gamma == 1 ? "1" : "1/%d", gamma);
+  else if (nodes == 1) cst_format_text(right, sizeof right, "theta");
   else cst_format_text(right, sizeof right, "theta^%d/%d", nodes, gamma);
-  return cst_fail(ctx, CST_EPLUGIN,
+  return cst_fail(x->ctx, CST_EPLUGIN,
                   "tableau '%s' is not of order %d%s: the condition sum %s = %s of order %d%s is "
                   "off by %.3g",
-                  t->name, w->order, w->what, k->text, right, nodes, at, (double)error);
+                  x->t->name, w->order, w->what, left, right, nodes, at, (double)error);
 }
 
-static cst_status check_weights(cst_context *ctx, const cst_tableau *t, const analysis *x,
-                                const weights *w) {
-  for (int k = 0; k < N_TREES && x->nodes[k] <= w->order; k++) {
-    long double sum = 0, size = 1, right = powl(w->theta, x->nodes[k]) / x->gamma[k];
-    for (int i = 0; i < t->stages; i++) {
-      sum += w->b[i] * x->phi[k][i];
-      size += fabsl(w->b[i] * x->phi[k][i]);
+static cst_status check_weights(const analysis *x, const weights *w) {
+  for (int k = 0; k < x->n_trees && x->tree[k].nodes <= w->order; k++) {
+    const long double *phi = x->phi + k * x->all;
+    long double sum = 0, size = 1, right = powl(w->theta, x->tree[k].nodes) / x->tree[k].gamma;
+    for (int i = 0; i < x->all; i++) {
+      sum += w->b[i] * phi[i];
+      size += fabsl(w->b[i] * phi[i]);
     }
     if (!(fabsl(sum - right) <= (long double)w->tolerance * size))
-      return violated(ctx, t, w, &trees[k], x->nodes[k], x->gamma[k], sum - right);
+      return violated(x, w, k, sum - right);
   }
   return CST_OK;
 }
 
-static cst_status check_estimate(cst_context *ctx, const cst_tableau *t, const analysis *x) {
-  weights w = {.what = " in its error estimate (b - e)", .theta = 1, .order = t->error_order,
-               .tolerance = 1e-11};
-  if (t->error_order < 1)
-    return cst_fail(ctx, CST_EPLUGIN, "tableau '%s' has e, which needs an error_order", t->name);
-  long double sum = 0;
-  bool zero = true;
-  for (int i = 0; i < t->stages; i++) {
-    w.b[i] = (long double)t->b[i] - (long double)t->e[i];
-    sum += (long double)t->e[i];
-    zero = zero && t->e[i] == 0;
-  }
-  if (zero) return cst_fail(ctx, CST_EPLUGIN, "tableau '%s' has an e of zeros only", t->name);
-  if (!(fabsl(sum) <= 1e-11L))
-    return cst_fail(ctx, CST_EPLUGIN, "tableau '%s': the sum of e is %.3g, not 0", t->name,
-                    (double)sum);
-  return check_weights(ctx, t, x, &w);
+static cst_status check_solution(const analysis *x) {
+  weights w = {.what = "", .theta = 1, .order = x->t->order, .tolerance = 1e-11};
+  for (int i = 0; i < x->t->stages; i++) w.b[i] = (long double)x->t->b[i];
+  return check_weights(x, &w);
 }
 
-static void dense_weights(const cst_tableau *t, weights *w) {
+/* b - e is of this order, and e is an estimate at all. `name` is that of e. */
+static cst_status check_estimate(const analysis *x, const double *e, int order, const char *name) {
+  const cst_tableau *t = x->t;
+  char what[48];
+  weights w = {.what = what, .theta = 1, .order = order, .tolerance = 1e-11};
+  long double sum = 0;
+  bool zero = true;
+  cst_format_text(what, sizeof what, " in its error estimate (b - %s)", name);
   for (int i = 0; i < t->stages; i++) {
+    w.b[i] = (long double)t->b[i] - (long double)e[i];
+    sum += (long double)e[i];
+    zero = zero && e[i] == 0;
+  }
+  if (zero) return cst_fail(x->ctx, CST_EPLUGIN, "tableau '%s' has an %s of zeros only", t->name, name);
+  if (!(fabsl(sum) <= 1e-11L))
+    return cst_fail(x->ctx, CST_EPLUGIN, "tableau '%s': the sum of %s is %.3g, not 0", t->name, name,
+                    (double)sum);
+  return check_weights(x, &w);
+}
+
+static cst_status check_estimates(const analysis *x) {
+  const cst_tableau *t = x->t;
+  bool low = CST_HAS(t, e_low);
+  if (low && (!CST_HAS(t, error_order_low) || !t->e || t->error_order_low < 1 ||
+              t->error_order_low >= t->error_order))
+    return cst_fail(x->ctx, CST_EPLUGIN,
+                    "tableau '%s' has e_low, which needs an e and an error_order_low from 1 to below "
+                    "error_order", t->name);
+  if (!t->e) return CST_OK;
+  if (t->error_order < 1)
+    return cst_fail(x->ctx, CST_EPLUGIN, "tableau '%s' has e, which needs an error_order", t->name);
+  CST_TRY(check_estimate(x, t->e, t->error_order, "e"));
+  return low ? check_estimate(x, t->e_low, t->error_order_low, "e_low") : CST_OK;
+}
+
+static void dense_weights(const analysis *x, weights *w) {
+  const cst_tableau *t = x->t;
+  for (int i = 0; i < x->all; i++) {
     long double sum = 0;
     for (int j = t->dense_degree; j-- > 0;)
       sum = (sum + (long double)t->p[i * t->dense_degree + j]) * w->theta;
@@ -131,32 +155,53 @@ static void dense_weights(const cst_tableau *t, weights *w) {
   }
 }
 
-static cst_status check_dense(cst_context *ctx, const cst_tableau *t, const analysis *x) {
-  static const long double theta[] = {0.25L, 0.5L, 0.75L};
+static cst_status check_dense(const analysis *x) {
+  static const long double theta[] = {0.1L, 0.25L, 0.5L, 0.75L, 0.9L};
+  const cst_tableau *t = x->t;
   weights w = {.what = " in its dense output", .theta = 1, .order = t->dense_order,
                .tolerance = 1e-9};
-  if (t->dense_degree < 1 || t->dense_degree > MAX_DEGREE || t->dense_order < 1)
-    return cst_fail(ctx, CST_EPLUGIN,
-                    "tableau '%s' has p, which needs a dense_degree of 1 .. %d and a dense_order",
-                    t->name, MAX_DEGREE);
-  dense_weights(t, &w);
-  for (int i = 0; i < t->stages; i++)
-    if (!(fabsl(w.b[i] - (long double)t->b[i]) <= 1e-9L))
-      return cst_fail(ctx, CST_EPLUGIN,
+  dense_weights(x, &w);
+  for (int i = 0; i < x->all; i++) {
+    double b = i < t->stages ? t->b[i] : 0;
+    if (!(fabsl(w.b[i] - (long double)b) <= 1e-9L))
+      return cst_fail(x->ctx, CST_EPLUGIN,
                       "tableau '%s': row %d of p sums to %.17g at theta = 1, but b is %.17g",
-                      t->name, i + 1, (double)w.b[i], t->b[i]);
+                      t->name, i + 1, (double)w.b[i], b);
+  }
   for (size_t k = 0; k < sizeof theta / sizeof *theta; k++) {
     w.theta = theta[k];
-    dense_weights(t, &w);
-    CST_TRY(check_weights(ctx, t, x, &w));
+    dense_weights(x, &w);
+    CST_TRY(check_weights(x, &w));
   }
   return CST_OK;
 }
+
+/* ---- form -------------------------------------------------------------------------------------------- */
 
 static bool all_finite(const double *x, int n) {
   for (int i = 0; i < n; i++)
     if (!isfinite(x[i])) return false;
   return true;
+}
+
+static bool coefficients_finite(const cst_tableau *t) {
+  int s = t->stages, extra = dense_stages(t);
+  return all_finite(t->b, s) && all_finite(t->a, s * (s - 1) / 2) && (!t->e || all_finite(t->e, s)) &&
+         (!CST_HAS(t, e_low) || all_finite(t->e_low, s)) &&
+         all_finite(t->a_dense, extra * s + extra * (extra - 1) / 2);
+}
+
+static cst_status check_form_dense(cst_context *ctx, const cst_tableau *t) {
+  int extra = dense_stages(t);
+  if (extra < 0 || t->stages + extra > MAX_STAGES || (extra > 0 && (!t->a_dense || !t->p)))
+    return cst_fail(ctx, CST_EPLUGIN,
+                    "tableau '%s' has dense_stages %d, which needs a_dense, p and at most %d stages in all",
+                    t->name, extra, MAX_STAGES);
+  if (t->p && (t->dense_degree < 1 || t->dense_degree > MAX_DEGREE || t->dense_order < 1))
+    return cst_fail(ctx, CST_EPLUGIN,
+                    "tableau '%s' has p, which needs a dense_degree of 1 .. %d and a dense_order",
+                    t->name, MAX_DEGREE);
+  return CST_OK;
 }
 
 static cst_status check_form(cst_context *ctx, const cst_tableau *t) {
@@ -173,22 +218,25 @@ static cst_status check_form(cst_context *ctx, const cst_tableau *t) {
                     t->name, MAX_STAGES);
   if (!t->b || (!t->a && t->stages > 1))
     return cst_fail(ctx, CST_EPLUGIN, "tableau '%s' lacks %s", t->name, t->b ? "a" : "b");
-  if (!all_finite(t->b, t->stages) || !all_finite(t->a, t->stages * (t->stages - 1) / 2) ||
-      (t->e && !all_finite(t->e, t->stages)))
+  CST_TRY(check_form_dense(ctx, t));
+  if (!coefficients_finite(t))
     return cst_fail(ctx, CST_EPLUGIN, "tableau '%s' has a coefficient that is not finite", t->name);
   return CST_OK;
 }
 
+static cst_status check_conditions(const analysis *x) {
+  CST_TRY(check_solution(x));
+  CST_TRY(check_estimates(x));
+  return x->t->p ? check_dense(x) : CST_OK;
+}
+
 cst_status cst_tableau_check(cst_context *ctx, const cst_tableau *t) {
   CST_TRY(check_form(ctx, t));
-  analysis x = {.stages = t->stages};
-  for (int k = 0; k < N_TREES; k++) analyse_tree(t, &x, k);
-  weights w = {.what = "", .theta = 1, .order = t->order, .tolerance = 1e-11};
-  for (int i = 0; i < t->stages; i++) w.b[i] = (long double)t->b[i];
-  CST_TRY(check_weights(ctx, t, &x, &w));
-  if (t->e) CST_TRY(check_estimate(ctx, t, &x));
-  if (t->p) CST_TRY(check_dense(ctx, t, &x));
-  return CST_OK;
+  analysis x = {.ctx = ctx, .t = t};
+  CST_TRY(analyse(&x));
+  cst_status st = check_conditions(&x);
+  cst_free(ctx, x.phi);
+  return st;
 }
 
 bool cst_tableau_is_fsal(const cst_tableau *t) {

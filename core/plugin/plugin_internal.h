@@ -60,6 +60,9 @@ const cst_module *cst_registry_module(const cst_registry *r, const char *plugin)
  * fails. */
 cst_status cst_registry_add(cst_context *ctx, cst_kind kind, const char *name, const char *help,
                             const cst_option *options, const void *type, void *owned);
+/* The same for what no plugin registers: the name is entry->plugin, a dot, entry->name. Strings but the
+ * names must live as long as the context. */
+cst_status cst_registry_add_own(cst_context *ctx, const cst_entry *entry, void *owned);
 /* Runs the init of a module and keeps it, or takes back all that it added and frees the module. */
 cst_status cst_registry_admit(cst_context *ctx, cst_module *m);
 cst_module *cst_module_new(cst_context *ctx, const cst_plugin *descriptor, const char *path);
@@ -73,6 +76,9 @@ cst_status cst_type_check(cst_context *ctx, cst_kind kind, const void *type, boo
 /* register.c: fills the register_* slots. host.c: fills the rest. */
 void cst_host_registration(cst_host *h);
 void cst_host_services(cst_host *h);
+/* register.c: checks a tableau and has the engine loaded; then makes a solver of it. */
+cst_status cst_tableau_ready(cst_context *ctx, const char *plugin, const cst_tableau *t);
+void cst_tableau_solver(const cst_context *ctx, const cst_tableau *t, cst_solver_type *s);
 /* models.c and datasets.c: the slots `parameter` and `dataset_tensor`. */
 cst_status cst_model_parameter(cst_model_spec *m, const char *name, int rank, const int64_t *dim,
                                cst_init init, double scale);

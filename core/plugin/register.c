@@ -73,9 +73,9 @@ static cst_status register_tableau_engine(const cst_host *h, const cst_solver_ty
   return CST_OK;
 }
 
-static cst_status need_engine(cst_context *ctx, const cst_module *m) {
+static cst_status need_engine(cst_context *ctx, const char *plugin) {
   if (ctx->registry->engine) return CST_OK;
-  if (strcmp(m->descriptor->name, "rk") == 0)
+  if (strcmp(plugin, "rk") == 0)
     return cst_fail(ctx, CST_EPLUGIN, "the tableau engine must be registered before any tableau");
   cst_status st = cst_plugin_load(ctx, "rk");
   if (st != CST_OK)
@@ -84,8 +84,13 @@ static cst_status need_engine(cst_context *ctx, const cst_module *m) {
   return cst_fail(ctx, CST_EPLUGIN, "plugin 'rk' has registered no tableau engine");
 }
 
-/* The engine's prototype with the name, order and traits of a tableau. */
-static void describe(cst_solver_type *s, const cst_solver_type *prototype, const cst_tableau *t) {
+cst_status cst_tableau_ready(cst_context *ctx, const char *plugin, const cst_tableau *t) {
+  CST_TRY(cst_tableau_check(ctx, t));
+  return need_engine(ctx, plugin);
+}
+
+void cst_tableau_solver(const cst_context *ctx, const cst_tableau *t, cst_solver_type *s) {
+  const cst_solver_type *prototype = ctx->registry->engine;
   size_t known = prototype->struct_size < sizeof *s ? prototype->struct_size : sizeof *s;
   memcpy(s, prototype, known);
   s->struct_size = sizeof *s;
@@ -94,6 +99,7 @@ static void describe(cst_solver_type *s, const cst_solver_type *prototype, const
   s->method = t;
   s->order = t->order;
   s->error_order = t->e ? t->error_order : 0;
+  if (CST_HAS(t, e_low)) s->error_order = 2 * t->error_order - t->error_order_low;
   s->dense_order = t->p ? t->dense_order : 3;
   if (!t->p) s->dense = NULL, s->dense_vjp = NULL; /* the driver interpolates by cubic Hermite */
   s->traits &= ~(uint32_t)(CST_ADAPTIVE | CST_FSAL);
@@ -103,11 +109,10 @@ static void describe(cst_solver_type *s, const cst_solver_type *prototype, const
 
 static cst_status add_tableau(const cst_host *h, cst_module *m, const cst_tableau *t) {
   cst_context *ctx = h->ctx;
-  CST_TRY(cst_tableau_check(ctx, t));
-  CST_TRY(need_engine(ctx, m));
+  CST_TRY(cst_tableau_ready(ctx, m->descriptor->name, t));
   cst_solver_type *s = cst_alloc(ctx, sizeof *s);
   if (!s) return CST_ENOMEM;
-  describe(s, ctx->registry->engine, t);
+  cst_tableau_solver(ctx, t, s);
   return cst_registry_add(ctx, CST_KIND_SOLVER, s->name, s->help, s->options, s, s);
 }
 

@@ -94,11 +94,10 @@ static cst_status insert(cst_context *ctx, cst_record *e) {
   return CST_OK;
 }
 
-cst_status cst_registry_add(cst_context *ctx, cst_kind kind, const char *name, const char *help,
-                            const cst_option *options, const void *type, void *owned) {
-  const cst_module *m = ctx->registry->loading;
-  const char *plugin = m->descriptor->name;
-  bool bare = kind == CST_KIND_OP && m->handle == NULL && strcmp(plugin, "core") == 0;
+/* `given` with the name "plugin.name", or its bare name. */
+static cst_status enter(cst_context *ctx, const cst_entry *given, bool bare, const cst_module *m,
+                        void *owned) {
+  const char *plugin = given->plugin, *name = given->name;
   size_t prefix = bare ? 0 : strlen(plugin) + 1, size = prefix + strlen(name) + 1;
   cst_record *e = cst_alloc(ctx, sizeof *e + size);
   if (!e) {
@@ -110,13 +109,28 @@ cst_status cst_registry_add(cst_context *ctx, cst_kind kind, const char *name, c
     e->name[prefix - 1] = '.';
   }
   memcpy(e->name + prefix, name, size - prefix);
-  e->entry = (cst_entry){kind, e->name, plugin, m->path, help ? help : "", options, type};
-  e->hash = hash_of(kind, e->name);
+  e->entry = *given;
+  e->entry.name = e->name;
+  if (!given->help) e->entry.help = "";
+  e->hash = hash_of(given->kind, e->name);
   e->module = m;
   e->owned = owned;
   cst_status st = insert(ctx, e);
   if (st != CST_OK) free_record(ctx, e);
   return st;
+}
+
+cst_status cst_registry_add(cst_context *ctx, cst_kind kind, const char *name, const char *help,
+                            const cst_option *options, const void *type, void *owned) {
+  const cst_module *m = ctx->registry->loading;
+  const char *plugin = m->descriptor->name;
+  bool bare = kind == CST_KIND_OP && m->handle == NULL && strcmp(plugin, "core") == 0;
+  cst_entry e = {kind, name, plugin, m->path, help, options, type};
+  return enter(ctx, &e, bare, m, owned);
+}
+
+cst_status cst_registry_add_own(cst_context *ctx, const cst_entry *entry, void *owned) {
+  return enter(ctx, entry, false, NULL, owned);
 }
 
 size_t cst_entry_count(const cst_context *ctx, cst_kind kind) { return ctx->registry->list[kind].n; }

@@ -31,7 +31,7 @@ local M = {
   plot = plot, print = show.print, explain = show.explain,
   check = function(given) return require("costate.check").check(given) end,
   plugins = core.plugins, load_plugin = core.load,
-  register = { model = model.register, loss = loss.register, dataset = dataset.register },
+  register = require "costate.register",
   json = core.json, parse_json = core.parse_json, clock = core.clock,
 }
 

@@ -147,6 +147,7 @@ const cst_options *lcs_check_options(lua_State *L, int arg);
 const cst_entry *lcs_check_entry(lua_State *L, cst_kind kind, int arg);
 void lcs_open_options(lua_State *L, int lib);
 void lcs_open_registry(lua_State *L, int lib);
+void lcs_open_register(lua_State *L, int lib);
 void lcs_open_model(lua_State *L, int lib);
 void lcs_open_solve(lua_State *L, int lib);
 void lcs_open_random(lua_State *L, int lib);

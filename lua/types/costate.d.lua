@@ -673,10 +673,27 @@ function costate.anneal(x, options) end
 ---@field lines fun(values: any, options?: table): string?, string?
 ---@field points fun(values: any, options?: table): string?, string?
 
+---An explicit Runge-Kutta method. `b - e` is the method that the error is estimated by; without `e` steps
+---are fixed. Without `p` outputs inside a step are cubic Hermite.
+---@class costate.Tableau
+---@field name string two halves: "mine.heun3"
+---@field help? string
+---@field order integer
+---@field a? number[][] below the diagonal: { { a21 }, { a31, a32 }, ... }
+---@field b number[]
+---@field e? number[] b - b_hat
+---@field error_order? integer of b_hat
+---@field e_low? number[] a second estimate: the error is then e |e| / sqrt(|e|^2 + |e_low|^2 / 100)
+---@field error_order_low? integer of b - e_low
+---@field p? number[][] dense output, a row a stage: y + h sum_i (p[i][1] x + p[i][2] x^2 + ..) k_i
+---@field dense_order? integer
+---@field a_dense? number[][] rows of `a` of further stages, which only `p` needs
+
 ---@class costate.Register
 ---@field model fun(type: { name: string, options?: table, parameters?: function, build: function })
 ---@field loss fun(type: { name: string, options?: table, build: function })
 ---@field dataset fun(type: { name: string, build: function })
+---@field tableau fun(method: costate.Tableau) a solver, usable at once: checked against its order conditions
 
 ---@param ... any
 function costate.print(...) end

@@ -15,28 +15,34 @@ static void prepare(rk *r) {
   for (int i = 0; i < r->stages; i++) {
     list_add(&r->b, i, r->tab->b[i]);
     if (r->tab->e) list_add(&r->e, i, r->tab->e[i]);
+    if (CST_HAS(r->tab, e_low)) list_add(&r->low, i, r->tab->e_low[i]);
+  }
+  for (int i = 0; i < r->all; i++) {
+    long double c = 0;
     for (int j = 0; j < i; j++) {
       list_add(&r->row[i], j, rk_a(r, i, j));
       list_add(&r->column[j], i, rk_a(r, i, j));
-      r->c[i] += rk_a(r, i, j);
+      c += (long double)rk_a(r, i, j);
     }
+    r->c[i] = (double)c;
     if (r->c[i] > 1 - 1e-12 && r->c[i] < 1 + 1e-12) r->c[i] = 1; /* the sum of its row, rounded */
   }
 }
 
 static cst_status create(const cst_solver_config *c, void **state) {
   const cst_tableau *tab = c->type->method;
-  if (tab->stages > RK_STAGES || tab->dense_degree > RK_DEGREE)
+  int all = tab->stages + (CST_HAS(tab, dense_stages) ? tab->dense_stages : 0);
+  if (all > RK_STAGES || tab->dense_degree > RK_DEGREE)
     return c->host->fail(c->host, CST_EUNSUPPORTED, "tableau '%s' has too many stages", tab->name);
   rk *r = c->host->alloc(c->host, sizeof *r);
   if (!r) return CST_ENOMEM;
   *r = (rk){.host = c->host, .tab = tab, .dtype = c->dtype,
-            .size = cst_dtype_size((cst_dtype)c->dtype), .stages = tab->stages,
+            .size = cst_dtype_size((cst_dtype)c->dtype), .stages = tab->stages, .all = all,
             .degree = tab->p ? tab->dense_degree : 0, .p = tab->p,
             .fsal = (c->type->traits & CST_FSAL) != 0, .n = c->n, .n_stage = c->n_stage};
   prepare(r);
   size_t stage = rk_round((c->n_stage + 1) * r->size), tail = rk_round((c->n - c->n_stage) * r->size);
-  size_t slopes = (size_t)r->stages * stage + rk_round(c->n * r->size);
+  size_t slopes = (size_t)r->all * stage + rk_round(c->n * r->size);
   r->y = c->host->alloc(c->host, stage + slopes + (size_t)(RK_SUM_P + r->degree) * tail);
   r->space = r->y ? r->y + stage : NULL;
   if (!r->y) {
@@ -69,8 +75,10 @@ static const cst_solver_type engine = {
 };
 
 static cst_status init(const cst_host *host) {
+  const cst_tableau *const *const lists[] = {rk_low_order, rk_order_five, rk_order_eight};
   CST_TRY(host->register_tableau_engine(host, &engine));
-  for (size_t i = 0; rk_tableaus[i]; i++) CST_TRY(host->register_tableau(host, rk_tableaus[i]));
+  for (size_t l = 0; l < sizeof lists / sizeof *lists; l++)
+    for (const cst_tableau *const *t = lists[l]; *t; t++) CST_TRY(host->register_tableau(host, *t));
   return CST_OK;
 }
 

@@ -2,13 +2,14 @@
  *
  * One step, and values inside it.
  */
+#include <math.h>
+
 #include "rk.h"
 
-void rk_slopes(const rk *r, const cst_rhs *f, const rk_record *rec, const void *f0, const void *f1,
-               const void **k) {
-  size_t stride = rk_round(f->n_stage * r->size);
+void rk_slopes(const rk *r, const cst_rhs *f, const rk_record *rec, int n, const void *f0,
+               const void *f1, const void **k) {
   k[0] = f0;
-  for (int i = 1; i < r->stages; i++) k[i] = rec->k + (size_t)(i - 1) * stride;
+  for (int i = 1; i < n; i++) k[i] = rk_slope(r, f, rec, i);
   if (r->fsal) k[r->stages - 1] = f1;
 }
 
@@ -17,14 +18,15 @@ void rk_slopes(const rk *r, const cst_rhs *f, const rk_record *rec, const void *
  * summed before. */
 static cst_status place(rk *r, cst_step *s, rk_record *rec) {
   const cst_rhs *f = s->rhs;
-  size_t own = (size_t)(r->stages - 1 - r->fsal), tail = (f->n - f->n_stage) * r->size;
+  size_t stages = (size_t)rk_count(r, s->dense_wanted), tail = (f->n - f->n_stage) * r->size;
+  size_t own = stages - 1 - r->fsal;
   size_t k = own ? (own - 1) * rk_round(f->n_stage * r->size) + rk_round(f->n * r->size) : 0;
   size_t q = rk_round(tail) * (size_t)(RK_SUM_P + (s->dense_wanted ? r->degree : 0));
   if (!s->tape) {
     *rec = (rk_record){r->space, NULL, r->space + k};
     return CST_OK;
   }
-  size_t residuals = (size_t)(r->stages - 1) * f->residual_bytes, head = rk_round(sizeof *rec);
+  size_t residuals = (stages - 1) * f->residual_bytes, head = rk_round(sizeof *rec);
   unsigned char *block = r->host->tape_push(s->tape, head + k + q + residuals);
   if (!block) return CST_ENOMEM;
   *rec = (rk_record){block + head, block + head + k + q, block + head + k};
@@ -54,10 +56,14 @@ static void add_tail(const rk *r, const cst_rhs *f, int i, double c, const void 
 static void add_quadrature(const rk *r, const cst_step *s, const rk_record *rec, int i,
                            const void *k) {
   const cst_rhs *f = s->rhs;
+  const cst_tableau *tab = r->tab;
   const void *tail = rk_tail(r, f, k);
   if (f->n == f->n_stage) return;
-  add_tail(r, f, i, r->tab->b[i], tail, rk_sum(r, f, rec, RK_SUM_B));
-  if (estimates_tail(r, s)) add_tail(r, f, i, r->tab->e[i], tail, rk_sum(r, f, rec, RK_SUM_E));
+  if (i < r->stages) add_tail(r, f, i, tab->b[i], tail, rk_sum(r, f, rec, RK_SUM_B));
+  if (i < r->stages && estimates_tail(r, s)) {
+    add_tail(r, f, i, tab->e[i], tail, rk_sum(r, f, rec, RK_SUM_E));
+    if (r->low.n) add_tail(r, f, i, tab->e_low[i], tail, rk_sum(r, f, rec, RK_SUM_LOW));
+  }
   if (s->dense_wanted)
     for (int j = 0; j < r->degree; j++)
       add_tail(r, f, i, r->p[i * r->degree + j], tail, rk_sum(r, f, rec, RK_SUM_P + j));
@@ -68,8 +74,7 @@ static cst_status stage(rk *r, cst_step *s, const rk_record *rec, const void **k
   cst_rhs *f = s->rhs;
   bool last = r->fsal && i == r->stages - 1;
   double h = *s->h, t = rk_time(r, i, *s->t, h, *s->t1);
-  unsigned char *own = rec->k + (size_t)(i - 1) * rk_round(f->n_stage * r->size);
-  void *slope = last ? s->f1 : own, *y = last ? s->y1 : r->y;
+  void *slope = last ? s->f1 : rk_slope(r, f, rec, i), *y = last ? s->y1 : r->y;
   rk_terms sum;
   sum.n = 0;
   rk_gather(&sum, h, &r->row[i], k);
@@ -82,6 +87,27 @@ static cst_status stage(rk *r, cst_step *s, const rk_record *rec, const void **k
     CST_TRY(f->eval(f, &t, y, slope));
   }
   add_quadrature(r, s, rec, i, slope);
+  return CST_OK;
+}
+
+/* The driver looks at y1 and the error. A slope that is in neither is looked at here: when it is not
+ * finite, neither is the error. */
+static bool finite_slope(const rk *r, const cst_step *s, const void *k) {
+  return isfinite(r->host->dot(r->dtype, s->rhs->n, k, k));
+}
+
+/* The stages of the dense output, after the estimate. */
+static cst_status dense_stages(rk *r, cst_step *s, const rk_record *rec, const void **k) {
+  for (int i = r->stages; i < rk_count(r, s->dense_wanted); i++) {
+    CST_TRY(stage(r, s, rec, k, i));
+    if (finite_slope(r, s, k[i])) continue;
+    if (!s->error_sum)
+      return r->host->fail(r->host, CST_ENONFINITE,
+                           "the field is not finite at t = %.9g, where an output inside the step needs it",
+                           rk_time(r, i, *s->t, *s->h, *s->t1));
+    *s->error_sum = HUGE_VAL;
+    break;
+  }
   return CST_OK;
 }
 
@@ -115,22 +141,49 @@ static double span_sum(const rk *r, const cst_step *s, cst_span span, const rk_t
   return r->host->error_sum(r->dtype, span.n, e->n, e->c, k, y0, y1, s->rtol, s->atol);
 }
 
-static void estimate(const rk *r, const cst_step *s, const rk_record *rec, const void *const *k) {
-  const cst_rhs *f = s->rhs;
-  const void *q = rk_sum(r, f, rec, RK_SUM_E);
+/* The sum over all controlled spans for one of the two estimates, whose tail is summed in `row`. */
+static double controlled_sum(const rk *r, const cst_step *s, const rk_record *rec,
+                             const void *const *k, const rk_list *list, int row) {
+  const void *q = rk_sum(r, s->rhs, rec, row);
+  double sum = 0;
   rk_terms e;
   e.n = 0;
-  rk_gather(&e, *s->h, &r->e, k);
-  if (s->error_sum) {
-    *s->error_sum = 0;
-    for (size_t i = 0; i < s->n_controlled; i++)
-      *s->error_sum += span_sum(r, s, s->controlled[i], &e, q);
-    return;
-  }
+  rk_gather(&e, *s->h, list, k);
+  for (size_t i = 0; i < s->n_controlled; i++) sum += span_sum(r, s, s->controlled[i], &e, q);
+  return sum;
+}
+
+/* With a second estimate the error is e times |e| / sqrt(|e|^2 + |e_low|^2 / 100): the square of
+ * that factor. */
+static double shrinkage(const rk *r, const cst_step *s, const rk_record *rec,
+                        const void *const *k, double sum) {
+  if (r->low.n == 0 || sum == 0) return 1;
+  return sum / (sum + 0.01 * controlled_sum(r, s, rec, k, &r->low, RK_SUM_LOW));
+}
+
+static void error_vector(const rk *r, const cst_step *s, const rk_record *rec,
+                         const void *const *k, double factor) {
+  const cst_rhs *f = s->rhs;
+  const void *q = rk_sum(r, f, rec, RK_SUM_E);
+  const double scale = *s->h * factor;
+  rk_terms e;
+  e.n = 0;
+  rk_gather(&e, scale, &r->e, k);
   r->host->combine(r->dtype, f->n_stage, NULL, e.n, e.c, e.k, s->error);
   if (f->n > f->n_stage)
-    r->host->combine(r->dtype, f->n - f->n_stage, NULL, 1, s->h, &q,
+    r->host->combine(r->dtype, f->n - f->n_stage, NULL, 1, &scale, &q,
                      (unsigned char *)s->error + f->n_stage * r->size);
+}
+
+static void estimate(const rk *r, const cst_step *s, const rk_record *rec, const void *const *k) {
+  bool unseen = r->fsal && r->tab->e[r->stages - 1] == 0;
+  double sum = 0, factor = 1;
+  if (s->error_sum || r->low.n) {
+    sum = controlled_sum(r, s, rec, k, &r->e, RK_SUM_E);
+    factor = shrinkage(r, s, rec, k, sum);
+  }
+  if (s->error_sum) *s->error_sum = unseen && !finite_slope(r, s, s->f1) ? HUGE_VAL : sum * factor;
+  else error_vector(r, s, rec, k, sqrt(factor));
 }
 
 cst_status rk_step(void *state, cst_step *s) {
@@ -138,11 +191,12 @@ cst_status rk_step(void *state, cst_step *s) {
   rk_record rec;
   const void *k[RK_STAGES];
   CST_TRY(place(r, s, &rec));
-  rk_slopes(r, s->rhs, &rec, s->f0, s->f1, k);
+  rk_slopes(r, s->rhs, &rec, rk_count(r, s->dense_wanted), s->f0, s->f1, k);
   add_quadrature(r, s, &rec, 0, k[0]);
   for (int i = 1; i < r->stages; i++) CST_TRY(stage(r, s, &rec, k, i));
   finish(r, s, &rec, k);
   if (estimates(r, s)) estimate(r, s, &rec, k);
+  CST_TRY(dense_stages(r, s, &rec, k));
   r->last = rec;
   return CST_OK;
 }
@@ -154,8 +208,8 @@ static void dense_sum(const rk *r, const cst_step *s, const rk_record *rec, cons
   const void *k[RK_STAGES];
   rk_terms sum, tail;
   sum.n = tail.n = 0;
-  rk_slopes(r, f, rec, s->f0, s->f1, k);
-  for (int i = 0; i < r->stages; i++) {
+  rk_slopes(r, f, rec, r->all, s->f0, s->f1, k);
+  for (int i = 0; i < r->all; i++) {
     double w = 0;
     for (int j = 0; j < r->degree; j++) w += r->p[i * r->degree + j] * x[j];
     rk_add(&sum, *s->h * w, k[i]);

@@ -10,6 +10,9 @@
  * with the factor h, therefore h_bar += (1/h) sum_i k_i . K_i. With FSAL the last stage is y1
  * itself: K of it also has f1_bar (which is no part of the sum for h), and w of it is added to v.
  *
+ * The stages of the dense output are stages like any other, with b_i = 0; they are there when an
+ * output is.
+ *
  * The outputs are gathered as m_j = h sum_o x^(j+1) o_bar, so that sum_o w_i o_bar = sum_j p_ij m_j.
  * The quadrature parts have K but no w.
  */
@@ -18,7 +21,7 @@
 static cst_status prepare(rk *r) {
   size_t stage = rk_round(r->n_stage * r->size), all = rk_round((r->n + 1) * r->size);
   if (r->w) return CST_OK;
-  size_t slopes = (size_t)r->stages * stage;
+  size_t slopes = (size_t)r->all * stage;
   r->w = r->host->alloc(r->host, slopes + (size_t)(r->degree + 2) * all);
   if (!r->w) return CST_ENOMEM;
   r->m = r->w + slopes;
@@ -46,7 +49,7 @@ static bool slope_bar(const rk *r, const cst_step_vjp *v, int i, const bool *liv
   const rk_list *column = &r->column[i];
   rk_terms sum, tail;
   sum.n = tail.n = 0;
-  rk_add(&sum, v->h * r->tab->b[i], r->y_bar);
+  if (i < r->stages) rk_add(&sum, v->h * r->tab->b[i], r->y_bar);
   if (r->pending)
     for (int j = 0; j < r->degree; j++) rk_add(&sum, r->p[i * r->degree + j], m_of(r, f, j));
   for (size_t k = 0; f->n > f->n_stage && k < sum.n; k++)
@@ -87,12 +90,12 @@ static cst_status pull_inner(const rk *r, cst_step_vjp *v, int i) {
   return pull(r, v, i, r->k_bar, w);
 }
 
-static void add_to_y_bar(const rk *r, const cst_step_vjp *v, const bool *live) {
+static void add_to_y_bar(const rk *r, const cst_step_vjp *v, int n, const bool *live) {
   const cst_rhs *f = v->rhs;
   rk_terms sum;
   sum.n = 0;
   rk_add(&sum, 1, r->y_bar);
-  for (int i = 1; i < r->stages; i++)
+  for (int i = 1; i < n; i++)
     if (live[i]) rk_add(&sum, 1, w_of(r, f, i));
   r->host->combine(r->dtype, f->n_stage, v->y_bar, sum.n, sum.c, sum.k, v->y_bar);
   if (f->n > f->n_stage)
@@ -107,10 +110,11 @@ cst_status rk_vjp(void *state, cst_step_vjp *v) {
   const void *k[RK_STAGES];
   bool live[RK_STAGES] = {false};
   double along = 0; /* sum of k_i . K_i */
+  int n = rk_count(r, r->pending);
   CST_TRY(prepare(r));
-  rk_slopes(r, f, rec, v->f0, v->f1, k);
+  rk_slopes(r, f, rec, n, v->f0, v->f1, k);
   memcpy(r->y_bar, v->y1_bar, f->n * r->size);
-  for (int i = r->stages - 1; i >= 0; i--) {
+  for (int i = n - 1; i >= 0; i--) {
     bool any = slope_bar(r, v, i, live), last = r->fsal && i == r->stages - 1;
     if (any && v->h_bar) along += r->host->dot(r->dtype, f->n_stage, k[i], r->k_bar);
     if (last) CST_TRY(pull_last(r, v, any));
@@ -118,7 +122,7 @@ cst_status rk_vjp(void *state, cst_step_vjp *v) {
     else if (any) CST_TRY(pull_inner(r, v, i));
     live[i] = any && !last;
   }
-  add_to_y_bar(r, v, live);
+  add_to_y_bar(r, v, n, live);
   if (v->h_bar) *v->h_bar += along / v->h;
   if (v->h_bar && f->n > f->n_stage)
     *v->h_bar += r->host->dot(r->dtype, f->n - f->n_stage, rk_sum(r, f, rec, RK_SUM_B),
@@ -134,8 +138,8 @@ static double along_output(const rk *r, const cst_step_vjp *v, const double *x, 
   const rk_record *rec = v->record;
   const void *k[RK_STAGES];
   double sum = 0;
-  rk_slopes(r, f, rec, v->f0, v->f1, k);
-  for (int i = 0; i < r->stages && !tail_only; i++) {
+  rk_slopes(r, f, rec, r->all, v->f0, v->f1, k);
+  for (int i = 0; i < r->all && !tail_only; i++) {
     double w = 0;
     for (int j = 0; j < r->degree; j++) w += r->p[i * r->degree + j] * x[j];
     if (w != 0) sum += w * r->host->dot(r->dtype, f->n_stage, k[i], o_bar);

@@ -21,7 +21,7 @@ static const cst_loss_type loss = {
 
 static const cst_tableau ralston = {
     .struct_size = sizeof ralston,
-    .name = "ralston",
+    .name = "two_thirds",
     .help = "Ralston's method of order 2 with Euler's as estimate",
     .order = 2,
     .stages = 2,

@@ -14,6 +14,7 @@
 #include "costate/registry.h"
 #include "costate/run.h"
 #include "ode/tableau.h"
+#include "ode/trees.h"
 
 int cst_suite_plugin(void);
 
@@ -68,7 +69,7 @@ static void test_good_plugin(void) {
   CU_ASSERT_PTR_NOT_NULL(strstr(e->path, "/good.so"));
   CU_ASSERT_STRING_EQUAL(e->help, "weighted squared distance");
   CU_ASSERT_PTR_EQUAL(cst_find(ctx, CST_KIND_LOSS, "distance"), e);
-  e = cst_find(ctx, CST_KIND_SOLVER, "ralston");
+  e = cst_find(ctx, CST_KIND_SOLVER, "two_thirds");
   CU_ASSERT_PTR_NOT_NULL_FATAL(e);
   const cst_solver_type *s = e->type;
   CU_ASSERT_STRING_EQUAL(e->plugin, "good");
@@ -76,7 +77,7 @@ static void test_good_plugin(void) {
   CU_ASSERT_EQUAL(s->error_order, 1);
   CU_ASSERT_EQUAL(s->dense_order, 3);
   CU_ASSERT_EQUAL(s->traits, CST_ADAPTIVE);
-  CU_ASSERT_STRING_EQUAL(((const cst_tableau *)s->method)->name, "ralston");
+  CU_ASSERT_STRING_EQUAL(((const cst_tableau *)s->method)->name, "two_thirds");
   /* Registering a tableau has loaded the engine. */
   CU_ASSERT_EQUAL(cst_plugin_count(ctx), 3);
   CU_ASSERT_STRING_EQUAL(cst_plugin_at(ctx, 0).name, "core");
@@ -226,9 +227,9 @@ static void refuse_name(cst_kind kind, const char *name, const char *message) {
 static void test_not_found(void) {
   CU_ASSERT_EQUAL(cst_plugin_load(ctx, "good"), CST_OK);
   refuse_name(CST_KIND_SOLVER, "dopri", "there is no solver 'dopri': did you mean 'dopri5'?");
-  refuse_name(CST_KIND_SOLVER, "good.ralstone", "did you mean 'good.ralston'?");
-  refuse_name(CST_KIND_LOSS, "ralston", "there is no loss 'ralston' (what is not loaded has");
-  refuse_name(CST_KIND_LOSS, "good.ralston", "'good.ralston' is a solver");
+  refuse_name(CST_KIND_SOLVER, "good.two_thirdse", "did you mean 'good.two_thirds'?");
+  refuse_name(CST_KIND_LOSS, "two_thirds", "there is no loss 'two_thirds' (what is not loaded has");
+  refuse_name(CST_KIND_LOSS, "good.two_thirds", "'good.two_thirds' is a solver");
   refuse_name(CST_KIND_MODEL, "adam", "'optimizers.adam' is an optimizer");
   refuse_name(CST_KIND_LOSS, "gold.distance", "there is no plugin 'gold' in ");
   expect_message(broken_directory());
@@ -313,9 +314,11 @@ static void test_tableau_orders(void) {
   t.error_order = 5;
   refuse_tableau(&t, "tableau 'dopri5' is not of order 5 in its error estimate (b - e): the condition "
                      "sum ");
-  t.order = 6; /* beyond what is checked: accepted, its order is measured by the tests of rk */
+  t.order = 6;
+  refuse_tableau(&t, "tableau 'dopri5' is not of order 6: the condition sum b c (a a a c) = 1/144 of "
+                     "order 6 is off by -0.000278");
+  t.order = 5;
   t.error_order = 4;
-  CU_ASSERT_EQUAL(cst_tableau_check(ctx, &t), CST_OK);
   static const double half[] = {0.5, 0.5}, e[] = {0.1, 0.1}, one[] = {1}, zero[] = {0, 0};
   t = (cst_tableau){.struct_size = sizeof t, .name = "x", .order = 2, .stages = 2, .a = one, .b = half};
   CU_ASSERT_EQUAL(cst_tableau_check(ctx, &t), CST_OK);
@@ -352,6 +355,26 @@ static void test_tableau_mistakes(void) {
   }
 }
 
+/* As many rooted trees as there are (OEIS A000081), their conditions all different and, for the chain and
+ * the bush, with the right side known. */
+static void test_trees(void) {
+  static const int many[CST_TREE_ORDER] = {1, 1, 2, 4, 9, 20, 48, 115};
+  cst_tree tree[CST_TREES];
+  char text[CST_TREES][128];
+  int n = cst_trees_list(CST_TREE_ORDER, tree), seen[CST_TREE_ORDER] = {0}, known = 0;
+  CU_ASSERT_EQUAL(n, CST_TREES);
+  for (int k = 0; k < n; k++) {
+    cst_tree_text(tree, k, text[k], sizeof text[k]);
+    seen[tree[k].nodes - 1]++;
+    for (int j = 0; j < k; j++) CU_ASSERT_STRING_NOT_EQUAL(text[j], text[k]);
+    if (strcmp(text[k], "b (a a a a a a c)") == 0) known += tree[k].gamma == 40320;
+    if (strcmp(text[k], "b c^7") == 0) known += tree[k].gamma == 8;
+    if (strcmp(text[k], "b c (a (c (a c^2)))") == 0) known += tree[k].gamma == 7 * 5 * 3;
+  }
+  CU_ASSERT_EQUAL(known, 3);
+  CU_ASSERT_EQUAL(memcmp(seen, many, sizeof seen), 0);
+}
+
 static void test_tableau_dense(void) {
   /* Heun's method with its natural interpolant, b1 = theta - theta^2/2, b2 = theta^2/2. */
   static const double one[] = {1}, half[] = {0.5, 0.5}, good[] = {1, -0.5, 0, 0.5},
@@ -363,12 +386,45 @@ static void test_tableau_dense(void) {
   refuse_tableau(&t, "not of order 3 in its dense output: the condition sum b c^2 = theta^3/3");
   t.dense_order = 2;
   t.p = early;
-  refuse_tableau(&t, "at theta = 0.25");
+  refuse_tableau(&t, "sum b = theta of order 1 at theta = 0.1 is off by 0.009");
   t.p = ends_wrong;
   refuse_tableau(&t, "row 2 of p sums to 0.25 at theta = 1, but b is 0.5");
   t.p = good;
   t.dense_degree = 0;
   refuse_tableau(&t, "needs a dense_degree");
+  t.dense_degree = 2;
+  t.dense_stages = 1;
+  refuse_tableau(&t, "dense_stages 1, which needs a_dense");
+  t.dense_stages = 0;
+  t.e_low = half;
+  refuse_tableau(&t, "e_low, which needs an e");
+}
+
+/* A tableau of one's own is copied, and is told apart from those of plugins. */
+static void test_tableau_own(void) {
+  double one[] = {1}, half[] = {0.5, 0.5};
+  cst_tableau t = {.struct_size = sizeof t, .order = 2, .stages = 2, .a = one, .b = half, .help = "own"};
+  CU_ASSERT_EQUAL(cst_tableau_register(ctx, "own.heun", "here:1", &t), CST_OK);
+  half[0] = one[0] = 7;
+  const cst_entry *e = cst_find(ctx, CST_KIND_SOLVER, "own.heun");
+  CU_ASSERT_PTR_NOT_NULL_FATAL(e);
+  const cst_tableau *copy = ((const cst_solver_type *)e->type)->method;
+  CU_ASSERT(copy->a[0] == 1 && copy->b[0] == 0.5 && copy->e == NULL && copy->p == NULL);
+  CU_ASSERT_STRING_EQUAL(e->plugin, "own");
+  CU_ASSERT_STRING_EQUAL(e->path, "here:1");
+  CU_ASSERT_STRING_EQUAL(e->help, "own");
+  half[0] = 0.5, one[0] = 1;
+  CU_ASSERT_EQUAL(cst_tableau_register(ctx, "own.heun", "here:2", &t), CST_EEXISTS);
+  expect_message("solver 'own.heun' is registered already, by here:1");
+  CU_ASSERT_EQUAL(cst_tableau_register(ctx, "rk.own", "here:2", &t), CST_EEXISTS);
+  expect_message("choose another first half, like mine.own");
+  CU_ASSERT_EQUAL(cst_tableau_register(ctx, "heun", "here:2", &t), CST_EINVAL);
+  cst_context_enter(ctx);
+  CU_ASSERT_EQUAL(cst_tableau_register(ctx, "own.other", "here:2", &t), CST_EBUSY);
+  cst_context_leave(ctx);
+  t.order = 3;
+  CU_ASSERT_EQUAL(cst_tableau_register(ctx, "own.other", "here:2", &t), CST_EPLUGIN);
+  expect_message("tableau 'other' is not of order 3");
 }
 
 /* ---- models --------------------------------------------------------------------------------------------------- */
@@ -619,7 +675,9 @@ int cst_suite_plugin(void) {
   CU_ADD_TEST(s, test_ambiguity_and_fini);
   CU_ADD_TEST(s, test_tableau_orders);
   CU_ADD_TEST(s, test_tableau_mistakes);
+  CU_ADD_TEST(s, test_trees);
   CU_ADD_TEST(s, test_tableau_dense);
+  CU_ADD_TEST(s, test_tableau_own);
   CU_ADD_TEST(s, test_model_start);
   CU_ADD_TEST(s, test_model_mistakes);
   CU_ADD_TEST(s, test_dataset);

@@ -24,10 +24,14 @@ describe("the module", function()
     if not file then return end
     local text = file:read("a")
     file:close()
-    for name, value in pairs(require "costate") do
+    local cs = require "costate"
+    for name, value in pairs(cs) do
       if type(value) == "function" then
         assert(text:find("function costate." .. name .. "(", 1, true), "costate.d.lua lacks " .. name)
       end
+    end
+    for name in pairs(cs.register) do
+      assert(text:find("---@field " .. name .. " fun(", 1, true), "costate.d.lua lacks register." .. name)
     end
   end)
 

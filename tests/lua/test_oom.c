@@ -54,6 +54,7 @@ static const char *const script =
     "local sol = flow:solve(cs.tensor{1, 0.5}, t)\n"
     "assert(sol.status == 'ok' or sol.message:find('memory'), sol.message)\n"
     "local g = cs.grad(function() return flow({1, 0.5}, t):sum() end)(net)\n"
+    "cs.register.tableau { name = 'oom.heun', order = 2, a = {{1}}, b = {1/2, 1/2}, help = 'h' }\n"
     "local c = cs.scan(function(c, x) return c + x end, cs.tensor(0), cs.tensor{1, 2, 3})\n"
     "local r = cs.train { parameters = net, optimizer = cs.optim.adam { lr = 1e-3 }, steps = 2, quiet = true,\n"
     "  loss = function() return (flow({1, 0.5}, t)^2):mean() end }\n"

@@ -34,6 +34,13 @@ void field_pair(number t, const number *y, const number *theta, number *dy, numb
   dq[0] = y[0];
 }
 
+void field_duffing(number t, const number *y, const number *theta, number *dy, number *dq) {
+  (void)theta;
+  dy[0] = y[1];
+  dy[1] = -y[0] - y[0] * y[0] * y[0] + 0.5 * ccos(t);
+  dq[0] = y[0] * y[0];
+}
+
 void field_fast(number t, const number *y, const number *theta, number *dy, number *dq) {
   (void)theta;
   dy[0] = -1e-3 * y[0];

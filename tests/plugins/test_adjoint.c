@@ -119,14 +119,18 @@ typedef struct complex_step {
   number t, h, y[MAX_N], y1[MAX_N], k[24][MAX_N], f1[MAX_N];
 } complex_step;
 
+static int all_stages(const cst_tableau *tab) { return tab->stages + tab->dense_stages; }
+
 static void take(const taped *s, const number *theta, complex_step *c) {
   const cst_tableau *tab = s->type.method;
   const cst_rhs *f = &s->p.rhs;
-  for (int i = 0; i < tab->stages; i++) {
+  const double *row = tab->a;
+  for (int i = 0; i < all_stages(tab); row += i++) {
     number z[MAX_N], time = c->t;
+    if (i == tab->stages) row = tab->a_dense;
     memcpy(z, c->y, sizeof z);
     for (int j = 0; j < i; j++) {
-      double a = tab->a[i * (i - 1) / 2 + j];
+      double a = row[j];
       time += a * c->h;
       for (size_t k = 0; k < f->n; k++) z[k] += c->h * a * c->k[j][k];
     }
@@ -146,7 +150,7 @@ static number inside(const taped *s, const complex_step *c, number x, size_t k) 
            c->h * x * x * (1 - x) * c->f1[k];
   }
   number y = c->y[k];
-  for (int i = 0; i < tab->stages; i++) {
+  for (int i = 0; i < all_stages(tab); i++) {
     number w = 0, power = x;
     for (int j = 0; j < tab->dense_degree; j++, power *= x)
       w += tab->p[i * tab->dense_degree + j] * power;

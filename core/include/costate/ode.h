@@ -196,6 +196,14 @@ typedef struct cst_tableau {
   const double *p;   /* dense output: y + h sum_i (sum_j p[i][j] theta^(j+1)) k_i, stages x dense_degree */
   int dense_degree;  /* 0: cubic Hermite */
   int dense_order;
+  /* The following may lie outside struct_size: NULL, 0. */
+  const double *a_dense; /* rows of `a` of stages that only `p` needs: the first has `stages` numbers,
+                            each next one more. They are evaluated when an output lies in the step */
+  int dense_stages;      /* how many; `p` has a row for each, after those of the stages */
+  const double *e_low;   /* a second estimate of lower order, stages numbers: the error of a step is
+                            then e |e| / sqrt(|e|^2 + |e_low|^2 / 100), of order 2 error_order -
+                            error_order_low (Hairer, Norsett, Wanner I, II.10) */
+  int error_order_low;   /* order of b - e_low */
 } cst_tableau;
 
 /* ---- step-size control -------------------------------------------------------------------- */

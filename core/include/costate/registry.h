@@ -48,6 +48,12 @@ cst_status cst_plugin_load(cst_context *ctx, const char *name_or_path);
  * core registers itself so, and a static build or a test its own. `path` is what cst_plugin_at
  * tells, "(core)". Descriptor and types must outlive the context. */
 cst_status cst_plugin_add(cst_context *ctx, const cst_plugin *descriptor, const char *path);
+/* Registers an explicit Runge-Kutta method outside of any plugin, as solver `name` = "mine.thing". The
+ * tableau is copied (its own name is not looked at) and checked like a plugin's; it lasts as long as
+ * the context. `where` is what the entry's path tells, "script.lua:12". Refused while a solve or a
+ * program is running, and under the name of a plugin. */
+cst_status cst_tableau_register(cst_context *ctx, const char *name, const char *where,
+                                const cst_tableau *t);
 typedef struct cst_plugin_info {
   const char *name, *version, *license, *path;
 } cst_plugin_info;
