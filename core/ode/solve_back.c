@@ -153,7 +153,8 @@ static cst_status back_run(const cst_call *c) {
       .solver_state = cst_integrator_solver_state(s->integrator), .solver = p->solver,
       .integrator = s->integrator, .redo = cst_integrator_redo, .self = b, .value = value_at, .value_bar = value_bar_at,
       .y0_bar = b->y0_bar, .times_bar = output(c, n_parts), .capture_bar = capture_bar,
-      .capture_count = b->capture_count, .n_captures = n_caps, .stats = &s->report.backward};
+      .capture_count = b->capture_count, .n_captures = n_caps, .stats = &s->report.backward,
+      .breaks = s->breaks, .n_breaks = s->n_breaks};
   if (s->tape) {
     back.steps = cst_integrator_steps(s->integrator, &back.n_steps);
     back.output_step = cst_integrator_output_steps(s->integrator);

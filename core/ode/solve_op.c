@@ -85,6 +85,7 @@ static void solve_state_free(cst_context *ctx, void *state) {
   cst_tape_free(s->tape);
   cst_free(ctx, s->schedule.t);
   cst_free(ctx, s->schedule.h);
+  cst_free(ctx, s->breaks);
   cst_free(ctx, s->y);
   cst_free(ctx, s->capture);
   cst_free(ctx, s);
@@ -195,11 +196,13 @@ static cst_status solve_run(const cst_call *c) {
   load_initial(s, c->p);
   if (s->tape) cst_tape_clear(s->tape);
   s->n_times = times->inner, s->times = c->p[p->n_parts];
+  CST_TRY(cst_knots_merge(s, 0, p->field->rows));
   s->report = (cst_solve_report){.solves = 1};
   cst_integration run = {
       .struct_size = sizeof run, .rhs = cst_field_rhs_base(s->rhs), .times = s->times, .n_times = s->n_times,
       .y = s->y, .at = keep_value, .arg = s, .tape = s->tape, .schedule = &s->schedule,
-      .replay = c->run->replay && s->replayed, .stats = &s->report.forward};
+      .replay = c->run->replay && s->replayed, .stats = &s->report.forward,
+      .breaks = s->breaks, .n_breaks = s->n_breaks};
   cst_status st = p->timed ? cst_solve_timed(s, &run, times_dot) : cst_integrate(s->integrator, &run);
   s->replayed = st == CST_OK;
   s->report.tape_bytes = s->tape ? cst_tape_bytes(s->tape) : 0;
