@@ -34,7 +34,7 @@ static void *room_for_f(cst_integrator *i, void **residual) {
 cst_status cst_derivative(cst_integrator *i) {
   cst_progress *r = &i->run;
   r->f0 = room_for_f(i, &r->f0_residual);
-  cst_status st = cst_evaluate(i, r->t, r->y, r->f0, r->f0_residual);
+  cst_status st = cst_evaluate(i, r->t_field, r->y, r->f0, r->f0_residual);
   if (st == CST_RETRY) return cst_explain(i, CST_ESTEPMIN, "the field is not defined here", SIZE_MAX);
   if (st != CST_OK) return cst_fail_note(i->ctx, st, "solve at t = %.9g", r->t);
   if (!cst_all_finite(i, r->f0))
@@ -47,7 +47,7 @@ cst_status cst_derivative(cst_integrator *i) {
 cst_status cst_derivative_after(cst_integrator *i) {
   cst_progress *r = &i->run;
   r->f1 = room_for_f(i, &r->f1_residual);
-  cst_status st = cst_evaluate(i, r->t1, r->y1, r->f1, r->f1_residual);
+  cst_status st = cst_evaluate(i, r->t1_field, r->y1, r->f1, r->f1_residual);
   if (st != CST_OK && st != CST_RETRY) return st;
   if (st == CST_RETRY || !cst_all_finite(i, r->f1))
     return cst_explain(i, CST_ENONFINITE, "the field is not finite after this step",
@@ -83,7 +83,7 @@ static cst_status take(cst_integrator *i) {
   cst_progress *r = &i->run;
   bool estimate = i->config.step == 0 && !r->in->replay;
   cst_step *s = &r->step;
-  s->t = &r->t, s->h = &r->used, s->t1 = &r->t1;
+  s->t = &r->t_field, s->h = &r->used, s->t1 = &r->t1_field;
   s->y = r->y, s->f0 = r->f0, s->f0_residual = r->f0_residual;
   s->tape = recording(r) ? r->in->tape : NULL;
   s->dense_wanted = r->in->n_events || (r->next < r->in->n_times &&

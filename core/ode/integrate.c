@@ -11,38 +11,53 @@
 
 static bool fixed(const cst_integrator *i) { return i->config.step > 0 || i->run.in->replay; }
 
+/* Where the next step must not step past: *clip is the number of the time that this is, SIZE_MAX when it
+ * is a break before the next time. */
+static double barrier(const cst_progress *r, size_t *clip) {
+  double time = r->in->times[*clip = r->in->stops ? r->next : r->in->n_times - 1], b = cst_breaks_next(r, time);
+  if ((time - b) * r->direction <= 0) return time;
+  *clip = SIZE_MAX;
+  return b;
+}
+
 /* Sets the size of the attempt and its end. A step that would end within a few ulp of where it must
  * not step past, or beyond, is cut or stretched to end there exactly. */
 static void plan(cst_integrator *i) {
   cst_progress *r = &i->run;
-  size_t clip = r->in->stops ? r->next : r->in->n_times - 1;
-  double target = r->in->times[clip], left = (target - r->t) * r->direction;
+  size_t clip;
+  double target = barrier(r, &clip), left = (target - r->t) * r->direction;
   double slack = 8 * DBL_EPSILON * fmax(fabs(r->t), fabs(target));
   if (i->config.max_step > 0 && i->config.step == 0)
     r->h = r->direction * fmin(fabs(r->h), i->config.max_step);
   r->used = r->h;
-  r->clip = SIZE_MAX;
+  r->clip = SIZE_MAX, r->at_break = false;
   if (left <= fabs(r->h) + slack) {
     r->used = target - r->t, r->t1 = target, r->clip = clip;
+    r->at_break = cst_breaks_has(r, target);
   } else if (i->config.step > 0) {
     r->t1 = r->anchor + (double)(r->count + 1) * r->h;
   } else {
     r->t1 = r->t + r->h;
   }
+  r->t1_field = r->at_break ? cst_breaks_side(r, r->t1, r->t) : r->t1;
 }
 
-/* The same from the schedule, which moves with times[0]. */
+/* The same from the schedule, which moves with times[0] up to the first break: breaks stay. */
 static cst_status plan_replay(cst_integrator *i) {
   cst_progress *r = &i->run;
   const cst_schedule *s = r->in->schedule;
   if (r->replayed >= s->n)
     return cst_explain(i, CST_EINVAL, "the schedule to replay ends before the times do", SIZE_MAX);
   size_t k = r->replayed, clip = r->in->stops ? r->next : r->in->n_times - 1;
-  double shift = r->start - s->t[0], target = r->in->times[clip];
+  double target = r->in->times[clip];
+  if (k == 0) r->shift = r->start - s->t[0];
   r->used = s->h[k];
-  r->t1 = k + 1 < s->n ? s->t[k + 1] + shift : target;
+  r->t1 = k + 1 < s->n ? s->t[k + 1] + r->shift : target;
+  r->at_break = cst_breaks_has(r, k + 1 < s->n ? s->t[k + 1] : target);
+  if (r->at_break && k + 1 < s->n) r->t1 = s->t[k + 1], r->used = r->t1 - r->t, r->shift = 0;
   r->clip = r->t1 == target ? clip : SIZE_MAX;
   if (k + 1 == s->n) r->used = target - r->t;
+  r->t1_field = r->at_break ? cst_breaks_side(r, r->t1, r->t) : r->t1;
   if ((r->t1 - target) * r->direction > 0)
     return cst_explain(i, CST_EINVAL, "the schedule to replay steps past a time", SIZE_MAX);
   return CST_OK;
@@ -87,7 +102,8 @@ static void control(cst_integrator *i) {
   c->error[0] = r->error;
   double h = r->used * i->config.controller->factor(i->controller_options, c,
                                                     i->config.solver->error_order);
-  if (r->clip == SIZE_MAX || fabs(h) > fabs(r->h)) r->h = h;
+  bool cut = r->clip != SIZE_MAX || r->at_break;
+  if (!cut || fabs(h) > fabs(r->h)) r->h = h;
   if (fabs(r->h) < i->config.min_step) r->h = r->direction * i->config.min_step;
   c->error[2] = c->error[1], c->error[1] = r->error;
   c->rejected = false;
@@ -96,7 +112,7 @@ static void control(cst_integrator *i) {
 /* Outputs of the accepted step, then (t, y, f0) are those of its end. */
 static cst_status accepted(cst_integrator *i) {
   cst_progress *r = &i->run;
-  bool jumped = false, landed = r->clip != SIZE_MAX;
+  bool jumped = false, landed = r->clip != SIZE_MAX || r->at_break;
   r->accepted++, r->replayed++, r->count++, r->bad = 0;
   r->f1_own = false;
   CST_TRY(cst_note_attempt(i, true));
@@ -108,8 +124,13 @@ static cst_status accepted(cst_integrator *i) {
   CST_TRY(cst_outputs_step(i, &jumped));
   if (r->in->tape) cst_record_outputs(i);
   if (!fixed(i)) control(i);
-  r->t = r->t1, r->y = r->y1;
+  r->t = r->t_field = r->t1, r->y = r->y1;
   if (landed) r->anchor = r->t, r->count = 0;
+  if (r->at_break) {
+    cst_breaks_pass(r);
+    r->t_field = cst_breaks_side(r, r->t, r->finish);
+    jumped = true;
+  }
   r->f0_valid = r->f1 && !jumped;
   if (r->f0_valid) r->f0 = r->f1, r->f0_residual = r->f1_residual, r->f0_own = false;
   if (jumped && i->config.solver->reset) return i->config.solver->reset(i->solver);
@@ -185,6 +206,7 @@ static void enter(cst_integrator *i, const cst_integration *in) {
                            .controlled = i->controlled, .n_controlled = i->n_controlled,
                            .rtol = i->config.rtol, .atol = i->config.atol};
   memcpy(i->y[0], in->y, f->n * i->size);
+  cst_breaks_enter(i);
   i->n_steps = i->n_outputs = 0;
   if (in->schedule && !in->replay) in->schedule->n = 0;
 }

@@ -18,12 +18,17 @@ typedef struct cst_progress {
   double start, finish;    /* times[0], times[n - 1] */
   double direction;        /* +1 or -1 */
   double t, t1;
+  double t_field, t1_field; /* the same as the field is asked: see cst_integration.breaks */
   double h;                /* what the controller proposes, signed */
   double used;             /* size of the present attempt, signed */
   double anchor;           /* fixed steps: where they are counted from, */
   uint64_t count;          /*   and how many were taken since */
   size_t clip;             /* the attempt ends at times[clip]; SIZE_MAX: at none */
   size_t next;             /* the first time not given yet */
+  const double *breaks;    /* of the run, those inside its span */
+  size_t n_breaks, passed; /* how many lie behind t or at it */
+  bool at_break;           /* the attempt ends at a break */
+  double shift;            /* replay: from times of the schedule to those of the run */
   size_t replayed;         /* steps of the schedule already taken */
   void *y, *f0, *f0_residual;
   void *y1, *f1, *f1_residual;
@@ -69,6 +74,16 @@ cst_status cst_grow(cst_context *ctx, void *array, size_t *capacity, size_t n, s
 cst_status cst_spans_find(cst_integrator *i, const cst_rhs *rhs);
 /* Root mean square over the controlled scalars of v / (atol + rtol max(|y0|, |y1|)). */
 double cst_spans_norm(const cst_integrator *i, const void *v, const void *y0, const void *y1);
+
+/* breaks.c: the times at which the field jumps. */
+void cst_breaks_enter(cst_integrator *i);
+/* The next break ahead, or `otherwise` when there is none. */
+double cst_breaks_next(const cst_progress *r, double otherwise);
+bool cst_breaks_has(const cst_progress *r, double t);
+/* t as the field is asked from the side of `from`. */
+double cst_breaks_side(const cst_progress *r, double t, double from);
+/* After a step has ended at r->t. */
+void cst_breaks_pass(cst_progress *r);
 
 /* start.c */
 cst_status cst_first_step(cst_integrator *i, double *h);

@@ -143,6 +143,7 @@ typedef struct locate_state {
   cst_field_rhs *rhs, *events;
   cst_integrator *integrator;
   unsigned char *y, *y_events, *g; /* the state; the same with part e behind; what the events gave */
+  cst_solve_state breaks;          /* of which only what cst_knots_merge reads and writes is there */
 } locate_state;
 
 static void locate_state_free(cst_context *ctx, void *state) {
@@ -151,6 +152,7 @@ static void locate_state_free(cst_context *ctx, void *state) {
   cst_field_rhs_free(s->rhs);
   cst_field_rhs_free(s->events);
   cst_free(ctx, s->y);
+  cst_free(ctx, s->breaks.breaks);
   cst_free(ctx, s);
 }
 
@@ -161,6 +163,7 @@ static cst_status locate_state_new(cst_context *ctx, const cst_instruction *q, s
   locate_state *s = *state = cst_alloc(ctx, sizeof *s);
   if (!s) return CST_ENOMEM;
   s->ctx = ctx, s->plan = p;
+  s->breaks.ctx = ctx, s->breaks.plan = o, s->breaks.n_times = 2;
   CST_TRY(cst_field_rhs_new(o->field, 1, o->flags, (const char *const *)o->names, cst_solve_plan_programs(o, false), &s->rhs));
   CST_TRY(cst_field_rhs_new(p->field, 1, NULL, NULL, 1u << FIELD_EVAL, &s->events));
   cst_rhs *f = cst_field_rhs_base(s->rhs), *e = cst_field_rhs_base(s->events);
@@ -199,13 +202,16 @@ static void load(const locate_state *s, void *const *y0, size_t row) {
   }
 }
 
-static cst_status follow(locate_state *s, const double *times, size_t skip, cst_solve_stats *stats, cst_event *found) {
+static cst_status follow(locate_state *s, size_t row, const double *times, size_t skip, cst_solve_stats *stats,
+                         cst_event *found) {
   const cst_event_plan *p = s->plan;
+  s->breaks.times = times;
+  CST_TRY(cst_knots_merge(&s->breaks, row, 1));
   *found = (cst_event){SIZE_MAX, times[1]};
   cst_integration run = {.struct_size = sizeof run, .rhs = cst_field_rhs_base(s->rhs), .times = times, .n_times = 2,
                          .y = s->y, .stats = stats, .event = event_values, .event_arg = s, .n_events = p->n_events,
                          .event_direction = p->direction, .event_skip = skip <= p->n_events ? skip : 0,
-                         .event_found = found};
+                         .event_found = found, .breaks = s->breaks.breaks, .n_breaks = s->breaks.n_breaks};
   return cst_integrate(s->integrator, &run);
 }
 
@@ -217,13 +223,14 @@ static cst_status locate_run(const cst_call *c) {
   const double *t = c->p[n_parts], *skip = c->p[n_parts + 1];
   double *when = c->p[c->q->n_in], *which = c->p[c->q->n_in + 1];
   cst_solve_stats stats = {0};
+  s->breaks.capture = (void **)(uintptr_t)(c->p + n_parts + 2);
   cst_field_rhs_bind(s->rhs, (const void *const *)(c->p + n_parts + 2), c->run);
   cst_field_rhs_bind(s->events, (const void *const *)(c->p + n_parts + 2 + p->solve->field->n_captures), c->run);
   for (size_t row = 0; row < p->field->rows; row++) {
     cst_event found;
     cst_field_rhs_select(s->rhs, row), cst_field_rhs_select(s->events, row);
     load(s, c->p, row);
-    CST_TRY(follow(s, t + (times->type.space == CST_ROW ? 2 * row : 0), (size_t)skip[row], &stats, &found));
+    CST_TRY(follow(s, row, t + (times->type.space == CST_ROW ? 2 * row : 0), (size_t)skip[row], &stats, &found));
     if (when) when[row] = found.which == SIZE_MAX ? t[(times->type.space == CST_ROW ? 2 * row : 0) + 1] : found.t;
     if (which) which[row] = found.which == SIZE_MAX ? 0 : (double)found.which + 1;
   }

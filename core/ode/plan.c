@@ -14,6 +14,7 @@ static void plan_destroy(cst_object *o) {
   cst_solve_plan *p = (cst_solve_plan *)o;
   cst_context *ctx = p->ctx;
   cst_object_release(p->field);
+  cst_free(ctx, p->knots);
   cst_free(ctx, p->flags);
   for (uint32_t i = 0; p->names && i < p->n_parts; i++) cst_free(ctx, p->names[i]);
   cst_free(ctx, p->names);
@@ -100,6 +101,7 @@ static cst_status new_plan(cst_context *ctx, cst_function *f, uint32_t n_parts, 
   p->object = (cst_object){1, plan_destroy, plan_same};
   p->ctx = ctx, p->n_parts = n_parts, p->o = *o;
   CST_TRY(cst_field_new(ctx, f, n_parts, &p->field));
+  CST_TRY(cst_knots_find(p));
   return copy_parts(p, flags, names);
 }
 

@@ -10,6 +10,15 @@
 
 enum { MOST_VALUES = 96 }; /* inputs of a solve node */
 
+/* Knot times of a control in the field, see knots.c. */
+typedef struct cst_knots {
+  uint32_t capture;           /* that holds them, */
+  const cst_tensor *constant; /* unless they are a constant of the graph */
+  size_t n;                   /* of one row */
+  bool row;                   /* every row has its own */
+  int kind;
+} cst_knots;
+
 struct cst_solve_plan {
   cst_object object;
   cst_context *ctx;
@@ -24,6 +33,9 @@ struct cst_solve_plan {
   cst_solve_options o; /* scalars; the names and option pointers are not used */
   bool timed;          /* a tangent plan that carries the tangent of the times: see timed.c */
   bool per_row;        /* every row is an integration of its own */
+  cst_knots *knots;
+  uint32_t n_knots;
+  size_t knots_capacity;
 };
 
 static inline const cst_solve_plan *cst_solve_plan_of(const cst_attrs *a) {
@@ -61,7 +73,14 @@ typedef struct cst_solve_state {
   void *slope;             /* timed: dy/dt at an output */
   double clock[3];         /* timed: the capture that tells the field how time moves */
   cst_solve_report report; /* of the last run */
+  double *breaks;          /* where controls jump or bend, increasing */
+  size_t n_breaks, breaks_capacity;
 } cst_solve_state;
+
+/* knots.c: the controls of the plan's field; the breaks of a run of `rows` rows from `first` on, whose times
+ * and captures are known. */
+cst_status cst_knots_find(cst_solve_plan *p);
+cst_status cst_knots_merge(cst_solve_state *s, size_t first, size_t rows);
 
 /* Part p (in the field's order) of the state vector. */
 const cst_part *cst_solve_plan_part(const cst_solve_plan *plan, const cst_rhs *f, uint32_t p);
@@ -72,7 +91,7 @@ void cst_solve_gather(const cst_solve_state *s, void *const *parts, size_t i, vo
 void cst_solve_scatter(const cst_solve_state *s, void *const *parts, size_t i, const void *y);
 
 /* What follows is about the run of this row (0 when all rows are one run). `all`: times of all rows. */
-void cst_solve_choose(cst_solve_state *s, const cst_operand *times, const double *all, size_t row);
+cst_status cst_solve_choose(cst_solve_state *s, const cst_operand *times, const double *all, size_t row);
 /* s->y = the initial state of the rows under way, from its parts. */
 void cst_solve_load(cst_solve_state *s, void *const *y0);
 

@@ -24,7 +24,8 @@ cst_status cst_record_step(cst_integrator *i) {
   CST_TRY(cst_grow(i->ctx, &i->steps, &i->step_capacity, i->n_steps + 1, sizeof *i->steps));
   cst_taped_step *s = &i->steps[i->n_steps++];
   *s = (cst_taped_step){.t = r->t, .h = r->used, .t1 = r->t1, .y = r->y, .y1 = r->y1,
-                        .f0_own = r->f0_own, .clip = r->clip, .first_output = r->next};
+                        .f0_own = r->f0_own, .clip = r->clip, .first_output = r->next,
+                        .t_field = r->t_field, .t1_field = r->t1_field, .at_break = r->at_break};
   if (!r->step.tape) return CST_OK;
   s->record = r->step.record;
   s->f0 = r->f0, s->f0_residual = r->f0_residual;
@@ -57,7 +58,7 @@ static cst_status take_again(cst_integrator *i, cst_rhs *rhs, cst_taped_step *s)
   bool fsal = i->config.solver->traits & CST_FSAL;
   void *y1 = room(i, rhs->n * i->size), *f1 = room(i, rhs->n * i->size);
   if (!y1 || !f1) return cst_fail(i->ctx, CST_ENOMEM, "no memory to take a step again");
-  cst_step step = {.struct_size = sizeof step, .rhs = rhs, .t = &s->t, .h = &s->h, .t1 = &s->t1,
+  cst_step step = {.struct_size = sizeof step, .rhs = rhs, .t = &s->t_field, .h = &s->h, .t1 = &s->t1_field,
                    .y = s->y, .f0 = s->f0, .f0_residual = s->f0_residual, .tape = i->scratch,
                    .dense_wanted = s->n_outputs > 0, .y1 = y1, .f1 = fsal ? f1 : NULL,
                    .rtol = i->config.rtol, .atol = i->config.atol};
@@ -84,8 +85,8 @@ cst_status cst_integrator_redo(cst_integrator *i, cst_rhs *rhs, size_t k, cst_ta
   if (!i->scratch) return CST_ENOMEM;
   cst_tape_clear(i->scratch);
   if (!out->record) {
-    CST_TRY(again(i, rhs, out->t, out->y, &out->f0, &out->f0_residual));
+    CST_TRY(again(i, rhs, out->t_field, out->y, &out->f0, &out->f0_residual));
     CST_TRY(take_again(i, rhs, out));
   }
-  return want_f1 ? again(i, rhs, out->t1, out->y1, &out->f1, &out->f1_residual) : CST_OK;
+  return want_f1 ? again(i, rhs, out->t1_field, out->y1, &out->f1, &out->f1_residual) : CST_OK;
 }

@@ -160,7 +160,7 @@ static cst_status record_again(cst_solve_state *s, void *const *y0) {
   cst_solve_load(s, y0);
   cst_integration run = {.struct_size = sizeof run, .rhs = cst_field_rhs_base(s->rhs), .times = s->times,
                          .n_times = s->n_times, .y = s->y, .tape = s->tape, .schedule = s->schedule, .replay = true,
-                         .stats = &s->report.backward};
+                         .stats = &s->report.backward, .breaks = s->breaks, .n_breaks = s->n_breaks};
   return cst_integrate(s->integrator, &run);
 }
 
@@ -176,7 +176,8 @@ static cst_status pull_run(const cst_call *c, back_state *b, const cst_operand *
       .solver_state = cst_integrator_solver_state(s->integrator), .solver = s->plan->solver,
       .integrator = s->integrator, .redo = cst_integrator_redo, .self = b, .value = value_at, .value_bar = value_bar_at,
       .y0_bar = b->y0_bar, .times_bar = times_bar, .capture_bar = capture_bars(b),
-      .capture_count = b->capture_count, .n_captures = s->plan->field->n_captures, .stats = &s->report.backward};
+      .capture_count = b->capture_count, .n_captures = s->plan->field->n_captures, .stats = &s->report.backward,
+      .breaks = s->breaks, .n_breaks = s->n_breaks};
   if (s->tape) {
     back.steps = cst_integrator_steps(s->integrator, &back.n_steps);
     back.output_step = cst_integrator_output_steps(s->integrator);
@@ -199,13 +200,14 @@ static cst_status back_run(const cst_call *c) {
   clear_outputs(c);
   for (uint32_t i = 0; i < n_caps; i++)
     capture_bar[i] = cst_field_capture(p->field, i)->dtype == p->field->f->graph->real ? output(c, n_parts + 1 + i) : NULL;
-  cst_field_rhs_bind(s->rhs, (const void *const *)(c->p + 2 + n_parts), c->run);
+  for (uint32_t i = 0; i < n_caps; i++) s->capture[i] = c->p[2 + n_parts + i];
+  cst_field_rhs_bind(s->rhs, (const void *const *)s->capture, c->run);
   cst_field_rhs_bind_bars(s->rhs, capture_bar);
   s->report.backward = (cst_solve_stats){0};
   cst_status st = CST_OK;
   for (size_t row = 0; row < s->n_runs && st == CST_OK; row++) {
-    cst_solve_choose(s, &c->q->operand[1], c->p[1], row);
-    st = pull_run(c, b, &c->q->operand[1]);
+    st = cst_solve_choose(s, &c->q->operand[1], c->p[1], row);
+    if (st == CST_OK) st = pull_run(c, b, &c->q->operand[1]);
   }
   c->run->nfe_backward += s->report.backward.evaluations;
   return st;

@@ -17,6 +17,7 @@ void cst_solve_state_free(cst_context *ctx, void *state) {
   for (size_t i = 0; s->schedules && i < s->n_runs; i++)
     cst_free(ctx, s->schedules[i].t), cst_free(ctx, s->schedules[i].h);
   cst_free(ctx, s->schedules);
+  cst_free(ctx, s->breaks);
   cst_free(ctx, s->attempts.list);
   cst_free(ctx, s->y);
   cst_free(ctx, s->capture);
@@ -132,12 +133,13 @@ static void count(cst_run *run, const cst_solve_state *s) {
   run->steps_rejected += s->report.forward.rejected;
 }
 
-void cst_solve_choose(cst_solve_state *s, const cst_operand *times, const double *all, size_t row) {
+cst_status cst_solve_choose(cst_solve_state *s, const cst_operand *times, const double *all, size_t row) {
   if (s->plan->per_row) cst_field_rhs_select(s->rhs, row);
   s->row = row;
   s->schedule = &s->schedules[row];
   s->n_times = times->inner;
   s->times = times->type.space == CST_ROW ? all + row * times->inner : all;
+  return cst_knots_merge(s, row, cst_solve_rows(s->plan));
 }
 
 /* The rows under way. A record of each row's own steps is made when its cotangents come (solve_back.c). */
@@ -145,7 +147,8 @@ static cst_status run_one(cst_solve_state *s, bool replay, const double *times_d
   cst_integration run = {
       .struct_size = sizeof run, .rhs = cst_field_rhs_base(s->rhs), .times = s->times, .n_times = s->n_times,
       .y = s->y, .at = keep_value, .arg = s, .tape = s->plan->per_row ? NULL : s->tape, .schedule = s->schedule,
-      .replay = replay, .stats = &s->report.forward, .attempts = s->plan->o.trace ? &s->attempts : NULL};
+      .replay = replay, .stats = &s->report.forward, .attempts = s->plan->o.trace ? &s->attempts : NULL,
+      .breaks = s->breaks, .n_breaks = s->n_breaks};
   return s->plan->timed ? cst_solve_timed(s, &run, times_dot) : cst_integrate(s->integrator, &run);
 }
 
@@ -153,7 +156,7 @@ static cst_status run_all(cst_solve_state *s, const cst_call *c, const double *t
   const cst_operand *times = &c->q->operand[s->plan->n_parts];
   bool replay = c->run->replay && s->replayed;
   for (size_t row = 0; row < s->n_runs; row++) {
-    cst_solve_choose(s, times, c->p[s->plan->n_parts], row);
+    CST_TRY(cst_solve_choose(s, times, c->p[s->plan->n_parts], row));
     cst_solve_load(s, c->p);
     size_t moved = times->type.space == CST_ROW ? row * times->inner : 0;
     cst_status st = run_one(s, replay, times_dot ? times_dot + moved : NULL);

@@ -13,11 +13,11 @@
 /* A trial step in whose end the field is finite; *slope is left there. h -> 0 always succeeds. */
 static cst_status trial(cst_integrator *i, double *h, void *slope) {
   cst_progress *r = &i->run;
-  double c, t = r->t;
+  double c, t = r->t, end = cst_breaks_next(r, r->finish);
   const void *k = r->f0;
   for (int tries = 0; tries < 20; tries++, *h /= 10) {
     c = r->direction * *h;
-    t = fabs(r->finish - r->t) <= *h ? r->finish : r->t + c;
+    t = fabs(end - r->t) <= *h ? cst_breaks_side(r, end, r->t) : r->t + c;
     i->host->combine(i->config.dtype, r->rhs->n_stage, r->y, 1, &c, &k, i->output);
     cst_status st = cst_evaluate(i, t, i->output, slope, NULL);
     if (st == CST_OK && cst_all_finite(i, slope)) return CST_OK;
@@ -29,7 +29,7 @@ static cst_status trial(cst_integrator *i, double *h, void *slope) {
 
 cst_status cst_first_step(cst_integrator *i, double *h) {
   cst_progress *r = &i->run;
-  double span = fabs(r->finish - r->t), order = i->config.solver->error_order + 1;
+  double span = fabs(cst_breaks_next(r, r->finish) - r->t), order = i->config.solver->error_order + 1;
   double d0 = cst_spans_norm(i, r->y, r->y, r->y), d1 = cst_spans_norm(i, r->f0, r->y, r->y);
   double h0 = d0 < 1e-5 || d1 < 1e-5 ? 1e-6 : 0.01 * d0 / d1;
   h0 = fmin(h0, span);

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * The tangent of a solve in its times. Step sizes are constants of the derivative, except the last,
- * which is clipped to the last time. So with a dot for the tangent:
+ * which is clipped to the last time, and that of a step which ends at a break of the field, since breaks
+ * stand still. So with a dot for the tangent:
  *
- *   steps but the last   t_n moves with t_0 and h does not:  t_dot = t0_dot
- *   the last, from t_n   h_dot = T_dot - t0_dot. A stage is y + h sum a_j k_j, its tangent
- *                        y_dot + sum a_j (h k_dot_j + h_dot k_j) = y_dot + h sum a_j (k_dot_j + s k_j),
- *                        s = h_dot / h, at the time t with t_dot = t0_dot + s (t - t_n)
+ *   up to the first break   t_n moves with t_0 and h does not:  t_dot = t0_dot
+ *   the step that ends there from t_n: h_dot = -t0_dot
+ *   what follows            t_dot = 0
+ *   the last step, from t_n h_dot = T_dot - t_n_dot
  *
- * which is a step of the tangent field with s k added and t_dot fed in; both come in as the capture
- * `clock` = (t0_dot, s, t_n). An output inside a step stands at a fixed fraction of it; what its own
- * time moves beyond that adds dy/dt times the difference.
+ * Where h moves, a stage is y + h sum a_j k_j, its tangent
+ *
+ *   y_dot + sum a_j (h k_dot_j + h_dot k_j) = y_dot + h sum a_j (k_dot_j + s k_j),   s = h_dot / h,
+ *
+ * at the time t with t_dot = t_n_dot + s (t - t_n): a step of the tangent field with s k added and t_dot
+ * fed in; both come in as the capture `clock` = (t_n_dot, s, t_n). An output inside a step stands at a
+ * fixed fraction of it; what its own time moves beyond that adds dy/dt times the difference.
  */
 #include <string.h>
 
@@ -18,9 +23,14 @@
 
 typedef struct timed {
   cst_solve_state *s;
+  cst_integration *run;
+  const cst_schedule *all; /* the steps of the solve */
   const double *dot;
-  size_t first;  /* output i of this leg is output first + i of the solve */
+  size_t first;      /* output i of this leg is output first + i of the solve */
   size_t from, upto; /* outputs of the solve that this leg gives: from <= i < upto */
+  size_t save;       /* output of the leg whose state is where the next leg starts */
+  void *state;       /* that state */
+  double *times;     /* of a leg */
 } timed;
 
 /* y_dot += (times_dot - t_dot at the output) dy/dt. */
@@ -41,56 +51,84 @@ static void move_output(const timed *m, size_t output, void *y) {
 static cst_status give(void *arg, size_t i, void *y, bool *jumped) {
   (void)jumped;
   const timed *m = arg;
+  const cst_rhs *f = cst_field_rhs_base(m->s->rhs);
   size_t output = m->first + i;
+  if (i == m->save) memcpy(m->state, y, f->n * cst_dtype_size((cst_dtype)f->dtype));
   if (output < m->from || output >= m->upto) return CST_OK;
   if (output > 0) move_output(m, output, y);
   cst_solve_scatter(m->s, m->s->values, output, y);
   return CST_OK;
 }
 
-/* One leg of the solve along given steps. */
-static cst_status leg(timed *m, cst_integration *run, const double *times, size_t n, cst_schedule *steps) {
-  run->times = times, run->n_times = n, run->schedule = steps, run->replay = true;
-  return cst_integrate(m->s->integrator, run);
+/* Times of the leg of steps a to b - 1: its start, its outputs, its end (where the state is saved) and the
+ * end of one step more, since at the very end of a run no slope is given. Returns how many. */
+static size_t leg_times(timed *m, size_t a, size_t b) {
+  const cst_solve_state *s = m->s;
+  const double *t = m->all->t;
+  double last = s->times[s->n_times - 1], direction = last < s->times[0] ? -1 : 1, end = b < m->all->n ? t[b] : last;
+  size_t k = 0, next = m->upto;
+  m->from = next, m->first = next - (a > 0), m->save = SIZE_MAX;
+  if (a > 0) m->times[k++] = t[a];
+  while (next < s->n_times && (s->times[next] - end) * direction <= 0) m->times[k++] = s->times[next++];
+  m->upto = next;
+  if (b == m->all->n) return k;
+  m->save = k;
+  m->times[k++] = end;
+  m->times[k++] = b + 1 < m->all->n ? t[b + 1] : last;
+  return k;
 }
 
-/* The last step on its own, from the state at its start. */
-static cst_status last_step(timed *m, cst_integration *run, size_t inner, double *times) {
+/* Steps a to b - 1 from s->y, during which t moves by t_dot and, in a lone step, h by h_dot. */
+static cst_status leg(timed *m, size_t a, size_t b, double t_dot, double h_dot) {
   cst_solve_state *s = m->s;
-  size_t n = s->schedule->n - 1;
-  double t = s->schedule->t[n], end = s->times[s->n_times - 1];
-  cst_schedule one = {.n = 1, .capacity = 1, .t = &s->schedule->t[n], .h = &s->schedule->h[n]};
-  s->clock[1] = (m->dot[s->n_times - 1] - m->dot[0]) / (end - t), s->clock[2] = t;
-  times[0] = t;
-  memcpy(times + 1, s->times + inner, (s->n_times - inner) * sizeof *times);
-  m->first = inner - 1, m->from = inner, m->upto = s->n_times;
-  return leg(m, run, times, s->n_times - inner + 1, &one);
+  const cst_schedule *all = m->all;
+  const cst_rhs *f = cst_field_rhs_base(s->rhs);
+  if (a == b) return CST_OK;
+  size_t n = b < all->n ? b + 1 - a : b - a;
+  cst_schedule steps = {.n = n, .capacity = n, .t = all->t + a, .h = all->h + a};
+  double end = b < all->n ? all->t[b] : s->times[s->n_times - 1];
+  s->clock[0] = t_dot, s->clock[1] = h_dot != 0 ? h_dot / (end - all->t[a]) : 0, s->clock[2] = all->t[a];
+  m->run->n_times = leg_times(m, a, b), m->run->times = m->times;
+  m->run->schedule = &steps, m->run->replay = true;
+  CST_TRY(cst_integrate(s->integrator, m->run));
+  if (b < all->n) memcpy(s->y, m->state, f->n * cst_dtype_size((cst_dtype)f->dtype));
+  return CST_OK;
+}
+
+/* The first step that ends at a break; the last step when there is none before. */
+static size_t first_break(const timed *m) {
+  const cst_solve_state *s = m->s;
+  for (size_t k = 0; k + 1 < m->all->n; k++)
+    for (size_t i = 0; i < s->n_breaks; i++)
+      if (s->breaks[i] == m->all->t[k + 1]) return k;
+  return m->all->n - 1;
+}
+
+static cst_status legs(timed *m) {
+  size_t n = m->all->n, k = first_break(m);
+  double from = m->dot[0], to = m->dot[m->s->n_times - 1];
+  m->upto = 0;
+  CST_TRY(leg(m, 0, k, from, 0));
+  if (k == n - 1) return leg(m, k, n, from, to - from);
+  CST_TRY(leg(m, k, k + 1, from, -from));
+  CST_TRY(leg(m, k + 1, n - 1, 0, 0));
+  return leg(m, n - 1, n, 0, to);
 }
 
 cst_status cst_solve_timed(cst_solve_state *s, cst_integration *run, const double *times_dot) {
   cst_rhs *f = cst_field_rhs_base(s->rhs);
-  size_t bytes = f->n * cst_dtype_size((cst_dtype)f->dtype), inner = 0;
-  timed m = {.s = s, .dot = times_dot, .upto = s->n_times};
-  void *start = cst_alloc(s->ctx, bytes + (s->n_times + 1) * sizeof(double) + 64);
+  size_t bytes = (f->n * cst_dtype_size((cst_dtype)f->dtype) + 63) & ~(size_t)63;
+  timed m = {.s = s, .run = run, .all = s->schedule, .dot = times_dot, .upto = s->n_times, .save = SIZE_MAX};
+  char *start = cst_alloc(s->ctx, 2 * bytes + (s->n_times + 3) * sizeof(double));
   if (!start) return CST_ENOMEM;
-  double *times = (double *)(void *)((char *)start + ((bytes + 63) & ~(size_t)63));
-  memcpy(start, s->y, bytes);
+  m.state = start + bytes, m.times = (double *)(void *)(start + 2 * bytes);
+  memcpy(start, s->y, f->n * cst_dtype_size((cst_dtype)f->dtype));
   s->clock[0] = times_dot[0], s->clock[1] = s->clock[2] = 0;
   run->at = give, run->arg = &m, run->slope = s->slope;
-  cst_status st = cst_integrate(s->integrator, run); /* finds the steps; all outputs but the last step's */
-  size_t n = s->schedule->n;
-  if (st == CST_OK && n > 0) {
-    double t = s->schedule->t[n - 1], direction = s->times[s->n_times - 1] < s->times[0] ? -1 : 1;
-    while (inner < s->n_times && (s->times[inner] - t) * direction <= 0) times[inner] = s->times[inner], inner++;
-    memcpy(s->y, start, bytes);
-    if (n > 1) { /* the state where the last step starts */
-      cst_schedule before = *s->schedule;
-      before.n = n - 1;
-      m.from = m.upto = 0;
-      times[inner] = t;
-      st = leg(&m, run, times, inner + 1, &before);
-    }
-    if (st == CST_OK) st = last_step(&m, run, inner, times);
+  cst_status st = cst_integrate(s->integrator, run); /* finds the steps */
+  if (st == CST_OK && m.all->n > 0) {
+    memcpy(s->y, start, f->n * cst_dtype_size((cst_dtype)f->dtype));
+    st = legs(&m);
   }
   cst_free(s->ctx, start);
   return st;

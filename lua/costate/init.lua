@@ -17,6 +17,7 @@ local schedule = require "costate.schedule"
 local M = {
   _VERSION = "costate " .. core.version,
   ode = require("costate.ode").new,
+  control = require("costate.control").new,
   scan = require "costate.scan",
   random = require "costate.random",
   model = model.model, nn = model.nn, parameters = model.parameters,

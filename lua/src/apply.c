@@ -106,12 +106,16 @@ void lcs_eager_clear(lcs_state *st) {
   }
 }
 
+/* Times are f64 whatever the graph computes in. */
+static bool is_time(const char *op, size_t i) { return i < 2 && strcmp(op, "control") == 0; }
+
 /* Casts what takes part in arithmetic to the graph's float type; indices stay. */
-static cst_value as_real(cst_graph *g, cst_value v, const char *op) {
+static cst_value as_real(cst_graph *g, cst_value v, const char *op, size_t i) {
   const cst_type *t = cst_type_of(g, v);
-  bool real = t->dtype == CST_F32 || t->dtype == CST_F64;
-  if (!real || t->dtype == g->real || strcmp(op, "cast") == 0) return v;
-  return t->rank || strcmp(op, "concat") == 0 ? cst_cast(g, v, g->real) : v;
+  bool real = t->dtype == CST_F32 || t->dtype == CST_F64, time = is_time(op, i);
+  cst_dtype want = time ? CST_F64 : (cst_dtype)g->real;
+  if (!real || t->dtype == want || strcmp(op, "cast") == 0) return v;
+  return t->rank || time || strcmp(op, "concat") == 0 ? cst_cast(g, v, want) : v;
 }
 
 static cst_status build(cst_graph *g, const char *op, const operand *o, size_t n,
@@ -119,7 +123,7 @@ static cst_status build(cst_graph *g, const char *op, const operand *o, size_t n
   cst_value in[LCS_MAX_ARGS], arg[LCS_MAX_ARGS];
   for (size_t i = 0; i < n; i++) {
     in[i] = cst_graph_input(g, &o[i].type, NULL);
-    arg[i] = as_real(g, in[i], op);
+    arg[i] = as_real(g, in[i], op, i);
   }
   cst_value out = g->host->node(g, op, arg, n, attrs);
   if (!out) return g->status;
@@ -177,11 +181,11 @@ static cst_status find_eager(lcs_state *st, const char *op, const operand *o, si
 }
 
 /* f32 when every float tensor is, f64 when any is f64; with numbers alone the default type. */
-static uint8_t real_of(const operand *o, size_t n, uint8_t fallback) {
+static uint8_t real_of(const char *op, const operand *o, size_t n, uint8_t fallback) {
   bool f32 = false, f64 = false;
   for (size_t i = 0; i < n; i++) {
     f32 |= o[i].type.dtype == CST_F32;
-    f64 |= o[i].type.dtype == CST_F64 && o[i].data;
+    f64 |= o[i].type.dtype == CST_F64 && o[i].data && !is_time(op, i);
   }
   return f64 ? CST_F64 : f32 ? CST_F32 : fallback;
 }
@@ -210,7 +214,7 @@ static void run_eager(lua_State *L, const char *op, const int *args, size_t n,
     numbers &= !o[i].data;
   }
   lcs_eager *e;
-  uint8_t real = numbers ? CST_F64 : real_of(o, n, st->real);
+  uint8_t real = numbers ? CST_F64 : real_of(op, o, n, st->real);
   cst_tensor *t = prepare(L, st, op, o, n, attrs, real, &e);
   void *out = t->data;
   cst_status s = cst_program_run(e->workspace, (size_t)e->rows, in, &out);
@@ -231,6 +235,6 @@ void lcs_apply(lua_State *L, const char *op, const int *args, size_t n, const cs
     return;
   }
   cst_value v[LCS_MAX_ARGS];
-  for (size_t i = 0; i < n; i++) v[i] = as_real(tr->graph, lcs_lift(L, tr, args[i]), op);
+  for (size_t i = 0; i < n; i++) v[i] = as_real(tr->graph, lcs_lift(L, tr, args[i]), op, i);
   lcs_push_value(L, tr->graph->host->node(tr->graph, op, v, n, attrs));
 }

@@ -151,6 +151,13 @@ static int op_dense(lua_State *L) {
   return 1;
 }
 
+/* core.control(t, times, values, kind, order): see costate/control.lua */
+static int op_control(lua_State *L) {
+  cst_attrs at = {.n_ints = 2, .i = {luaL_checkinteger(L, 4), luaL_checkinteger(L, 5)}};
+  lcs_apply(L, "control", (const int[]){1, 2, 3}, 3, &at);
+  return 1;
+}
+
 static const luaL_Reg functions[] = {
     {"neg", op_neg},         {"abs", op_abs},           {"sign", op_sign},
     {"floor", op_floor},     {"recip", op_recip},       {"square", op_square},
@@ -167,7 +174,7 @@ static const luaL_Reg functions[] = {
     {"ne", op_ne},           {"where", op_where},       {"sum", op_sum},
     {"mean", op_mean},       {"max", op_max},           {"min", op_min},
     {"matmul", op_matmul},   {"outer", op_outer},       {"bmm", op_bmm},
-    {"dense", op_dense},     {NULL, NULL}};
+    {"dense", op_dense},     {"control", op_control}, {NULL, NULL}};
 
 static const luaL_Reg operators[] = {{"__add", op_add}, {"__sub", op_sub}, {"__mul", op_mul},
                                      {"__div", op_div}, {"__pow", op_pow}, {"__unm", op_neg},

@@ -493,6 +493,29 @@ function Solution:slope(t) end
 ---@return costate.Flow
 function costate.ode(options) end
 
+---A function of time given by values at knots: u(t) inside a field or outside. Where it jumps or bends, a
+---flow whose field calls it with the field's own time ends a step. Gradients flow to the values and to t,
+---not to the times. t: a number, a traced time, a list of times, or one a row.
+---@class costate.Control
+---@field times costate.Array
+---@field values costate.Array
+---@field kind "constant"|"linear"|"hermite"
+---@overload fun(t: costate.Operand|number[]): costate.Array
+local Control = {}
+---du/dt at t; at a knot that of the interval after it.
+---@param t costate.Operand|number[]
+---@return costate.Array
+function Control:slope(t) end
+
+---times [K] increase; values [K, ..] or, of a batch (cs.rows), [B, K, ..] with times [K] or [B, K].
+---"constant" holds each value up to the next knot, "linear" joins them, "hermite" is the cubic spline whose
+---slope at a knot is that of the chord before it. Before the first knot and after the last u is constant.
+---@param times costate.Array|number[]
+---@param values costate.Array|table
+---@param kind? "constant"|"linear"|"hermite" "linear"
+---@return costate.Control
+function costate.control(times, values, kind) end
+
 ---A recurrence: body(carry, x) -> carry [, output] along an axis (the second of rows, else the first).
 ---Beyond its length a row keeps its carry and outputs zeros.
 ---@param body fun(carry: any, x: any): any, any

@@ -20,6 +20,8 @@
  */
 #include "adjoint.h"
 
+#include <math.h>
+
 typedef struct backsolve {
   const cst_host *host;
   const cst_options *options;
@@ -57,10 +59,21 @@ static cst_status slope(cst_rhs *self, const double *t, const void *y, void *dy)
   return CST_OK;
 }
 
+/* Time k as the field is asked: where it jumps, in the step that ends there, and at the start in the one
+ * that begins. */
+static double side(const cst_solve_pullback *p, size_t k) {
+  double t = p->times[k], from = p->times[0], to = p->times[p->n_times - 1];
+  bool left = k > 0 ? from < t : to < t;
+  for (size_t i = 0; left && CST_HAS(p, breaks) && i < p->n_breaks; i++)
+    if (p->breaks[i] == t) return nextafter(t, -HUGE_VAL);
+  return t;
+}
+
 /* a . f(z_k, t_k), the tail of a given apart. */
 static cst_status along(backsolve *b, size_t k, const void *a, const void *tail, double *sum) {
   cst_rhs *f = b->p->rhs;
-  CST_TRY(f->eval(f, &b->p->times[k], b->value, b->slope));
+  double t = side(b->p, k);
+  CST_TRY(f->eval(f, &t, b->value, b->slope));
   *sum = b->host->dot(f->dtype, f->n_stage, a, b->slope);
   if (tail_count(b))
     *sum += b->host->dot(f->dtype, tail_count(b), tail, b->slope + stage_bytes(b));
@@ -162,6 +175,7 @@ static cst_status pullback(void *state, const cst_solve_pullback *p) {
   cst_integration run = {.struct_size = sizeof run, .rhs = &b->rhs, .times = b->times,
                          .n_times = p->n_times, .y = b->y, .at = at, .arg = b, .stops = true,
                          .stats = p->stats};
+  if (CST_HAS(p, breaks)) run.breaks = p->breaks, run.n_breaks = p->n_breaks;
   CST_TRY(b->host->integrate(b->integrator, &run));
   give(b);
   return CST_OK;

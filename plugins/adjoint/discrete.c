@@ -20,7 +20,8 @@
  * so the t cotangents of all steps since go to times[a], and h_bar of the cut step to times[c] with
  * plus and times[a] with minus. An output at x = (times[i] - t_n)/h adds x_bar/h to times[i],
  * -x_bar/h to t_n and -x x_bar/h to h. An output at the end of a step is y_{n+1}; when the step
- * was not cut to its time, that time moves it along f(t_{n+1}, y_{n+1}).
+ * was not cut to its time, that time moves it along f(t_{n+1}, y_{n+1}). Breaks of the field (see
+ * cst_integration) are such times too, but nothing moves them: what would go there is dropped.
  */
 #include "adjoint.h"
 
@@ -54,6 +55,9 @@ static cst_status pull(walk *w, double t, const void *residual, const void *lamb
   return f->pullback(f, &t, residual, lambda, to, w->v.t_bar);
 }
 
+/* Whether the step was cut, to a time or to a break. */
+static bool cut(const cst_taped_step *s) { return s->clip != SIZE_MAX || s->at_break; }
+
 /* An output at the end of a step is y1. Where its time is not what the step was cut to, it would
  * move along f(t1, y1). */
 static cst_status end(walk *w, size_t i) {
@@ -61,7 +65,7 @@ static cst_status end(walk *w, size_t i) {
   const void *f1 = w->step.f1 ? w->step.f1 : w->d->slope;
   add(w, w->d->out_bar, w->y1_bar);
   if (i == w->step.clip || !w->p->times_bar) return CST_OK;
-  if (!w->step.f1) CST_TRY(f->eval(f, &w->step.t1, w->step.y1, w->d->slope));
+  if (!w->step.f1) CST_TRY(f->eval(f, &w->step.t1_field, w->step.y1, w->d->slope));
   double along = w->d->host->dot(f->dtype, f->n, f1, w->d->out_bar);
   w->p->times_bar[i] += along;
   w->t_bar -= along;
@@ -97,8 +101,8 @@ static cst_status output(walk *w, size_t i) {
 
 /* The cut step ends a stretch of the time line: what was gathered since belongs to its end. */
 static void land(walk *w) {
-  if (!w->p->times_bar || w->step.clip == SIZE_MAX) return;
-  w->p->times_bar[w->step.clip] += w->t_bar;
+  if (!w->p->times_bar || !cut(&w->step)) return;
+  if (w->step.clip != SIZE_MAX) w->p->times_bar[w->step.clip] += w->t_bar;
   w->t_bar = 0;
 }
 
@@ -108,24 +112,24 @@ static void begin(walk *w) {
   zero(w, w->v.y_bar);
   zero(w, w->v.f0_bar);
   w->h_bar = 0;
-  w->v.t = s->t, w->v.h = s->h, w->v.t1 = s->t1;
+  w->v.t = s->t_field, w->v.h = s->h, w->v.t1 = s->t1_field;
   w->v.record = s->record, w->v.y = s->y, w->v.y1 = s->y1, w->v.f0 = s->f0, w->v.f1 = s->f1;
   w->v.f0_residual = s->f0_residual;
   w->v.t_bar = timed ? &w->t_bar : NULL;
-  w->v.h_bar = timed && s->clip != SIZE_MAX ? &w->h_bar : NULL;
+  w->v.h_bar = timed && cut(s) ? &w->h_bar : NULL;
 }
 
 /* Steps 2 to 4. */
 static cst_status through(walk *w) {
   const cst_taped_step *s = &w->step;
   if (s->f1_own && w->live) {
-    CST_TRY(pull(w, s->t1, s->f1_residual, w->f1_bar, w->y1_bar));
+    CST_TRY(pull(w, s->t1_field, s->f1_residual, w->f1_bar, w->y1_bar));
     w->live = false;
   }
   w->v.y1_bar = w->y1_bar;
   w->v.f1_bar = w->live ? w->f1_bar : NULL;
   CST_TRY(w->p->solver->vjp(w->p->solver_state, &w->v));
-  return s->f0_own ? pull(w, s->t, s->f0_residual, w->v.f0_bar, w->v.y_bar) : CST_OK;
+  return s->f0_own ? pull(w, s->t_field, s->f0_residual, w->v.f0_bar, w->v.y_bar) : CST_OK;
 }
 
 /* What was at the start of this step is at the end of the one before. */
@@ -145,8 +149,8 @@ static cst_status back(walk *w, size_t n) {
   for (size_t i = w->step.first_output + w->step.n_outputs; i-- > w->step.first_output;)
     CST_TRY(output(w, i));
   CST_TRY(through(w));
-  if (p->times_bar && w->step.clip != SIZE_MAX) {
-    p->times_bar[w->step.clip] += w->h_bar;
+  if (p->times_bar && cut(&w->step)) {
+    if (w->step.clip != SIZE_MAX) p->times_bar[w->step.clip] += w->h_bar;
     w->t_bar -= w->h_bar;
   } else if (p->times_bar) {
     w->h_bar = 0; /* a constant */

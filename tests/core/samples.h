@@ -12,6 +12,7 @@ typedef struct sample {
   cst_attrs attrs;
   size_t n_in;
   cst_type in[4];
+  unsigned knots; /* bit i: input i increases along its last axis, and nothing is differentiated by it */
 } sample;
 
 #define S(...) {.dtype = CST_F64, .rank = sizeof((int64_t[]){__VA_ARGS__}) / 8, .dim = {__VA_ARGS__}}
@@ -29,6 +30,11 @@ typedef struct sample {
   {.op = nm, .from = a, .to = b, .n_in = 2, .in = {SCALAR, R(2, 3)}}
 #define A1(a) {.n_ints = 1, .i = {a}}
 #define A2(a, b) {.n_ints = 2, .i = {a, b}}
+#define CONTROL(kind, order, t, times, values)                                   \
+  {.op = "control", .from = 0.1, .to = 3.9, .attrs = A2(kind, order), .n_in = 3, .in = {t, times, values}, .knots = 2}
+#define SPREAD(kind, order, row, t, times, x)                                    \
+  {.op = "control_scatter", .from = 0.1, .to = 3.9, .attrs = {.n_ints = 3, .i = {kind, order, row}}, .n_in = 3, \
+   .in = {t, times, x}, .knots = 2}
 #define A4(a, b, c, d) {.n_ints = 4, .i = {a, b, c, d}}
 
 static const sample samples[] = {
@@ -81,7 +87,17 @@ static const sample samples[] = {
   {.op = "gather", .from = -1, .to = 1, .attrs = A1(1), .n_in = 2, .in = {R(4, 2), INTS(3)}},
   {.op = "gather", .from = -1, .to = 1, .attrs = A1(0), .n_in = 2, .in = {S(4), INTS(6)}},
   {.op = "scatter", .from = -1, .to = 1, .attrs = {.n_ints = 3, .i = {1, 5, 0}}, .n_in = 2, .in = {R(3, 2), INTS(3)}},
+  CONTROL(CST_CONTROL_CONSTANT, 0, SCALAR, S(5), S(5, 2)), CONTROL(CST_CONTROL_CONSTANT, 0, COLUMN, R(5), R(5)),
+  CONTROL(CST_CONTROL_LINEAR, 0, SCALAR, S(5), S(5)), CONTROL(CST_CONTROL_LINEAR, 0, SCALAR, R(5), R(5, 2, 3)),
+  CONTROL(CST_CONTROL_LINEAR, 0, COLUMN, S(5), S(5, 2)), CONTROL(CST_CONTROL_LINEAR, 1, S(4), S(5), S(5, 2)),
+  CONTROL(CST_CONTROL_HERMITE, 0, SCALAR, S(5), R(5, 2)), CONTROL(CST_CONTROL_HERMITE, 0, COLUMN, R(5), S(5)),
+  CONTROL(CST_CONTROL_HERMITE, 1, COLUMN, S(5), R(5, 2)), CONTROL(CST_CONTROL_HERMITE, 2, S(6), S(5), S(5)),
+  CONTROL(CST_CONTROL_HERMITE, 0, SCALAR, S(1), S(1, 2)), CONTROL(CST_CONTROL_HERMITE, 0, SCALAR, S(2), S(2)),
+  SPREAD(CST_CONTROL_CONSTANT, 0, 0, SCALAR, S(5), S(2)), SPREAD(CST_CONTROL_LINEAR, 0, 1, COLUMN, S(5), R(2)),
+  SPREAD(CST_CONTROL_LINEAR, 0, 0, S(4), S(5), S(4, 2)), SPREAD(CST_CONTROL_HERMITE, 0, 1, SCALAR, R(5), R(2, 3)),
+  SPREAD(CST_CONTROL_HERMITE, 0, 0, COLUMN, R(5), COLUMN), SPREAD(CST_CONTROL_HERMITE, 1, 0, COLUMN, S(5), R(2)),
 };
 
 /* Ops that have their own tests instead: they need an object or have no inputs. */
-static const char *const elsewhere[] = {"input", "scalar", "constant", "iota", "random", "scan", "solve", "solve_back"};
+static const char *const elsewhere[] = {"input", "scalar", "constant", "iota", "random", "scan", "solve", "solve_back",
+  "locate"};

@@ -23,6 +23,8 @@ typedef struct problem {
 
 static size_t count(const problem *p, cst_value v) { return cst_type_count(cst_type_of(p->g, v)); }
 static bool real(const problem *p, cst_value v) { return cst_type_of(p->g, v)->dtype == CST_F64; }
+static bool knots(const problem *p, size_t i) { return p->s->knots >> i & 1; }
+static bool moves(const problem *p, size_t i) { return real(p, p->x[i]) && !knots(p, i); }
 
 static double *numbers(size_t n) { return calloc(n + 1, sizeof(double)); }
 
@@ -31,6 +33,13 @@ static void fill(const problem *p, cst_value v, void *to, cst_rng *r, double fro
     if (real(p, v)) ((double *)to)[i] = random_number(r, from, upto);
     else ((int64_t *)to)[i] = (int64_t)(i * 2 % 4);
   }
+}
+
+/* 0, 1.1, 2.4, .. along the last axis. */
+static void fill_knots(const problem *p, cst_value v, double *to) {
+  const cst_type *t = cst_type_of(p->g, v);
+  size_t n = (size_t)t->dim[t->rank - 1];
+  for (size_t i = 0; i < count(p, v); i++) to[i] = (double)(i % n) * (1 + 0.1 * (double)(i % n)) + 0.01 * (double)(i / n);
 }
 
 /* Values of `out` at the problem's x, moved by h along dx (NULL: not moved). Fresh memory. */
@@ -43,7 +52,7 @@ static bool at_point(problem *p, const cst_value *extra, void *const *extra_at, 
     size_t n = count(p, p->x[i]);
     moved[i] = numbers(n);
     memcpy(moved[i], p->at[i], n * sizeof(double));
-    for (size_t k = 0; dx && real(p, p->x[i]) && k < n; k++) ((double *)moved[i])[k] += h * ((double *)dx[i])[k];
+    for (size_t k = 0; dx && moves(p, i) && k < n; k++) ((double *)moved[i])[k] += h * ((double *)dx[i])[k];
     in[i] = moved[i], inputs[i] = p->x[i];
   }
   for (size_t i = 0; i < n_extra; i++) in[p->n_x + i] = extra_at[i], inputs[p->n_x + i] = extra[i];
@@ -82,7 +91,8 @@ static bool build(problem *p, cst_rng *r) {
   for (size_t i = 0; i < p->n_y; i++) p->y[i] = y + (cst_value)i;
   for (size_t i = 0; i < p->n_x; i++) {
     p->at[i] = numbers(count(p, p->x[i]));
-    fill(p, p->x[i], p->at[i], r, s->from, s->to);
+    if (knots(p, i)) fill_knots(p, p->x[i], p->at[i]);
+    else fill(p, p->x[i], p->at[i], r, s->from, s->to);
   }
   return y != CST_NONE;
 }
@@ -102,8 +112,8 @@ static void choose(problem *p, directions *d, cst_rng *r) {
   for (size_t i = 0; i < p->n_x; i++) {
     cst_type t = *cst_type_of(p->g, p->x[i]);
     d->dx[i] = numbers(cst_type_count(&t));
-    fill(p, p->x[i], d->dx[i], r, -1, 1);
-    d->dot[i] = t.dtype == CST_F64 ? cst_graph_input(p->g, &t, "dx") : CST_NONE;
+    if (moves(p, i)) fill(p, p->x[i], d->dx[i], r, -1, 1);
+    d->dot[i] = moves(p, i) ? cst_graph_input(p->g, &t, "dx") : CST_NONE;
   }
   for (size_t i = 0; i < p->n_y; i++) {
     cst_type t = *cst_type_of(p->g, p->y[i]);

@@ -41,6 +41,17 @@ void field_duffing(number t, const number *y, const number *theta, number *dy, n
   dq[0] = y[0] * y[0];
 }
 
+const double problem_breaks[N_BREAKS] = {-1, -0.2, 0, 0.2, 0.9, 1, 1.3, 2};
+double problem_level(size_t k) { return cos(7 * (double)k); }
+
+void field_stepped(number t, const number *y, const number *theta, number *dy, number *dq) {
+  size_t k = 0;
+  while (k < N_BREAKS && problem_breaks[k] <= creal(t)) k++;
+  dy[0] = -theta[0] * y[0] + problem_level(k);
+  dy[1] = theta[1] * y[0] * problem_level(k) - theta[2] * y[1] + 0.1 * csin(t);
+  dq[0] = y[0] * y[1] + t * theta[0] * problem_level(k);
+}
+
 void field_fast(number t, const number *y, const number *theta, number *dy, number *dq) {
   (void)theta;
   dy[0] = -1e-3 * y[0];

@@ -36,7 +36,13 @@ extern field_fn field_forced;   /* y' = -theta0 y + theta1 sin(theta2 t) */
 extern field_fn field_blow_up;  /* y' = y^2 */
 extern field_fn field_pair;     /* rotation of (y0, y1) and y2' = -y2: q' = y0 */
 extern field_fn field_duffing; /* y'' = -y - y^3 + cos(t)/2; q' = y^2 */
+extern field_fn field_stepped;  /* y0' = -theta0 y0 + u, y1' and q' likewise driven by u, which jumps at breaks */
 extern field_fn field_fast;     /* y' = -y/1000; q' = y sin(20 t) */
+
+/* Where field_stepped jumps, and the value of u after k of these breaks. */
+enum { N_BREAKS = 8 };
+extern const double problem_breaks[N_BREAKS];
+double problem_level(size_t k);
 
 void problem_init(problem *p, field_fn *field, cst_dtype dtype, size_t rows, size_t d, size_t q);
 /* y [rows (d + q)] and everything it depends on in complex numbers, for the forward derivatives. */

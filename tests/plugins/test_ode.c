@@ -180,6 +180,75 @@ static void test_jump(void) {
   solve_free(&s, ctx);
 }
 
+/* y0 of field_stepped (theta0 = 1.5) from x at time a to time b, from break to break. */
+static double stepped(double x, double a, double b) {
+  while (a != b) {
+    size_t k = 0;
+    double end = b;
+    while (k < N_BREAKS && (a < b ? problem_breaks[k] <= a : problem_breaks[k] < a)) k++;
+    if (a < b && k < N_BREAKS) end = fmin(b, problem_breaks[k]);
+    if (a > b && k > 0) end = fmax(b, problem_breaks[k - 1]);
+    double rest = problem_level(k) / 1.5;
+    x = rest + (x - rest) * exp(-1.5 * (end - a));
+    a = end;
+  }
+  return x;
+}
+
+static double stepped_error(const char *solver, double step, const double *times, size_t n_breaks, solve *s, problem *p) {
+  problem_init(p, field_stepped, CST_F64, 1, 2, 1);
+  cst_integrator_config c = ode_config(ctx, solver, p);
+  c.step = step;
+  solve_init(s, ctx, &c, p);
+  s->run.breaks = problem_breaks, s->run.n_breaks = n_breaks, s->run.schedule = &s->schedule;
+  CU_ASSERT_EQUAL(solve_run(s, (double[]){1, 0.5, 0}, times, 3), CST_OK);
+  return fmax(fabs(s->value[1][0] - stepped(1, times[0], times[1])), fabs(s->y[0] - stepped(1, times[0], times[2])));
+}
+
+/* Steps end at every break inside the span, and the field is asked on the side of the step: only then does
+ * a method keep its order. Start, an output and the end lie at breaks, too. */
+static void test_breaks(void) {
+  const double spans[][3] = {{-0.2, 0.9, 1.45}, {-0.7, 0.05, 2}, {2, 0.9, -0.3}, {1.7, 0.3, -1}};
+  for (size_t k = 0; k < 4; k++) {
+    const double *t = spans[k], low = fmin(t[0], t[2]), high = fmax(t[0], t[2]);
+    problem p;
+    solve s;
+    double coarse = stepped_error("rk4", 0.05, t, N_BREAKS, &s, &p);
+    solve_free(&s, ctx);
+    double fine = stepped_error("rk4", 0.025, t, N_BREAKS, &s, &p);
+    solve_free(&s, ctx);
+    CU_ASSERT(coarse / fine > 11 && coarse / fine < 24 && fine < 1e-5);
+    CU_ASSERT(stepped_error("rk4", 0.025, t, 0, &s, &p) > 1e3 * fine);
+    solve_free(&s, ctx);
+    CU_ASSERT(stepped_error("dopri5", 0, t, N_BREAKS, &s, &p) < 2e-6);
+    CU_ASSERT(s.stats.rejected <= 4 && p.low >= low - 1e-15 && p.high <= high);
+    for (size_t b = 0; b < N_BREAKS; b++) {
+      bool met = problem_breaks[b] <= low || problem_breaks[b] >= high;
+      for (size_t i = 0; i < s.schedule.n; i++) met |= s.schedule.t[i] == problem_breaks[b];
+      CU_ASSERT(met);
+    }
+    solve_free(&s, ctx);
+  }
+}
+
+/* A schedule replayed from a start that has moved: steps move with it up to the first break only. */
+static void test_replayed_breaks(void) {
+  const double t[3] = {-0.7, 0.9, 1.45}, moved[3] = {-0.7 + 1e-3, 0.9, 1.45 - 1e-3};
+  problem p;
+  solve s;
+  double first[3][MAX_N];
+  stepped_error("dopri5", 0, t, N_BREAKS, &s, &p);
+  memcpy(first, s.value, sizeof first);
+  s.run.replay = true;
+  CU_ASSERT_EQUAL(solve_run(&s, (double[]){1, 0.5, 0}, t, 3), CST_OK);
+  CU_ASSERT_EQUAL(memcmp(first, s.value, sizeof first), 0);
+  uint64_t steps = s.stats.accepted;
+  CU_ASSERT_EQUAL(solve_run(&s, (double[]){1, 0.5, 0}, moved, 3), CST_OK);
+  CU_ASSERT_EQUAL(s.stats.accepted, steps);
+  CU_ASSERT_DOUBLE_EQUAL(s.y[0], stepped(1, moved[0], moved[2]), 2e-6);
+  solve_free(&s, ctx);
+}
+
 static cst_status stop_here(void *arg, size_t i, void *y, bool *jumped) {
   (void)arg, (void)y, (void)jumped;
   return i == 1 ? CST_EBREAK : CST_OK;
@@ -361,6 +430,8 @@ int cst_suite_ode(void) {
                                 {"rows, parts, element types", test_parts},
                                 {"controlled parts", test_controlled},
                                 {"jumps at stops", test_jump},
+                                {"breaks of the field", test_breaks},
+                                {"breaks in a schedule", test_replayed_breaks},
                                 {"stopping on request", test_break},
                                 {"blow-up, min_step, max_steps", test_limits},
                                 {"max_step", test_max_step},

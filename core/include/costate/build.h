@@ -161,3 +161,16 @@ static inline cst_value cst_cast(cst_graph *g, cst_value a, cst_dtype dtype) {
   cst_attrs at = {.n_ints = 1, .i = {dtype}};
   return cst_node1(g, "cast", a, &at);
 }
+
+/* Kinds of `control`; the numbers are part of the op's meaning. */
+enum { CST_CONTROL_CONSTANT, CST_CONTROL_LINEAR, CST_CONTROL_HERMITE };
+
+/* The `order`-th derivative at t of the function of time that takes `values` [K, ..] at `times` [K],
+ * increasing f64; rows may have their own, [B, K, ..] and [B, K]. t is an f64 scalar, one a row, or,
+ * where nothing is of rows, a vector [T]. Knot times are constants of every derivative. A field that
+ * uses a control of its own time is solved from knot to knot: see autodiff/control_op.c, ode/breaks.c. */
+static inline cst_value cst_control(cst_graph *g, cst_value t, cst_value times, cst_value values, int kind, int order) {
+  cst_attrs at = {.n_ints = 2, .i = {kind, order}};
+  cst_value in[3] = {t, times, values};
+  return g->host->node(g, "control", in, 3, &at);
+}

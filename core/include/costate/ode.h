@@ -94,7 +94,8 @@ typedef struct cst_step {
   cst_rhs *rhs;
   const double *t, *h;     /* one entry, or one a row when rhs->per_row; h may be negative */
   const double *t1;        /* t + h as the driver counts it: the exact end of a clipped step, so that
-                              no evaluation falls outside the span; use it for stages with c = 1 */
+                              no evaluation falls outside the span; use it for stages with c = 1. Where
+                              the field jumps at an end of the step, t or t1 lies a rounding inside */
   const void *y;
   const void *f0;          /* f(t, y), always given */
   const void *f0_residual; /* residual of that evaluation when tape is set */
@@ -253,6 +254,8 @@ typedef struct cst_taped_step {
   bool f1_own;                /* f1 was evaluated by the driver after it (for interpolation) */
   size_t clip;                /* h was cut: t1 = times[clip]; SIZE_MAX: it was not */
   size_t first_output, n_outputs; /* outputs inside (t, t1] */
+  double t_field, t1_field;   /* t and t1 as the field was asked: where it jumps, of the step's side */
+  bool at_break;              /* t1 is a break, which no derivative moves */
 } cst_taped_step;
 
 /* Every attempted step in order, for who wants to look: it grows with cst_realloc and is the caller's to free. */
@@ -300,6 +303,11 @@ typedef struct cst_integration {
   size_t event_skip;             /* number from 1 of the event that was just handled; 0: none */
   cst_event *event_found;        /* result */
   cst_attempts *attempts;        /* optional: receives them, after what it holds */
+  /* Times, increasing whatever the direction, at which the field jumps or bends; outside the span they
+   * do nothing. Steps end there exactly and start anew: f is evaluated again, histories are reset. A
+   * field is continuous from the right in t: to the left of a break b it is asked at the number before b. */
+  const double *breaks;
+  size_t n_breaks;
 } cst_integration;
 
 typedef struct cst_integrator_config {
@@ -345,6 +353,8 @@ typedef struct cst_solve_pullback {
   const size_t *capture_count;
   size_t n_captures;
   cst_solve_stats *stats;         /* backward evaluations are added here */
+  const double *breaks;           /* of the forward solve: for integrations backwards */
+  size_t n_breaks;
 } cst_solve_pullback;
 
 typedef struct cst_gradient_config {
