@@ -53,9 +53,28 @@ static cst_status give_up(cst_integrator *i, cst_verdict v) {
     return cst_explain(i, CST_ENONFINITE, "the state after the step is not finite",
                        cst_first_nonfinite(i, i->run.y1));
   if (v == CST_REFUSED)
-    return cst_explain(i, CST_ESTEPMIN, "the field is not defined within the step", SIZE_MAX);
+    return cst_explain(i, CST_ESTEPMIN,
+                       i->config.solver->traits & (CST_IMPLICIT | CST_MULTISTEP)
+                           ? "the equations of the step have no solution within reach, or the field is not "
+                             "defined within it"
+                           : "the field is not defined within the step", SIZE_MAX);
   return cst_explain(i, CST_ESTEPMIN, "the error stays above the tolerance however small the step",
                      cst_worst_error(i));
+}
+
+/* Explicit steps through a stiff problem are small for stability's sake, and there are many. */
+static cst_status too_many(cst_integrator *i) {
+  bool implicit = i->config.solver->traits & CST_IMPLICIT;
+  return cst_explain(i, CST_EMAXSTEPS,
+                     implicit ? "this is the last step allowed by max_steps"
+                              : "this is the last step allowed by max_steps; if the problem is stiff, an "
+                                "implicit solver needs far fewer", SIZE_MAX);
+}
+
+/* A solver whose order varies says so with each step. */
+static int error_order(const cst_integrator *i) {
+  int order = i->run.step.error_order;
+  return order > 0 ? order : i->config.solver->error_order;
 }
 
 enum { PATIENCE = 60 }; /* 0.2^60 = 1e-42: no scale of a problem is that small */
@@ -69,8 +88,7 @@ static cst_status rejected(cst_integrator *i, cst_verdict v) {
   if (fixed(i) || fabs(r->used) <= least || r->bad > PATIENCE) return give_up(i, v);
   if (v == CST_TOO_LARGE) {
     r->control.error[0] = r->error;
-    factor = i->config.controller->factor(i->controller_options, &r->control,
-                                          i->config.solver->error_order);
+    factor = i->config.controller->factor(i->controller_options, &r->control, error_order(i));
   }
   r->control.rejected = true;
   r->h = r->used * fmin(factor, 0.9);
@@ -84,8 +102,7 @@ static void control(cst_integrator *i) {
   cst_progress *r = &i->run;
   cst_controller_state *c = &r->control;
   c->error[0] = r->error;
-  double h = r->used * i->config.controller->factor(i->controller_options, c,
-                                                    i->config.solver->error_order);
+  double h = r->used * i->config.controller->factor(i->controller_options, c, error_order(i));
   if (r->clip == SIZE_MAX || fabs(h) > fabs(r->h)) r->h = h;
   if (fabs(r->h) < i->config.min_step) r->h = r->direction * i->config.min_step;
   c->error[2] = c->error[1], c->error[1] = r->error;
@@ -118,7 +135,7 @@ static cst_status step(cst_integrator *i) {
   for (;;) {
     cst_verdict verdict;
     if (i->config.max_steps && r->accepted + r->rejected >= i->config.max_steps)
-      return cst_explain(i, CST_EMAXSTEPS, "this is the last step allowed by max_steps", SIZE_MAX);
+      return too_many(i);
     if (r->in->replay) CST_TRY(plan_replay(i));
     else plan(i);
     CST_TRY(cst_attempt(i, &verdict));
