@@ -96,13 +96,20 @@ static cst_status rejected(cst_integrator *i, cst_verdict v) {
   return CST_OK;
 }
 
+/* A multistep method keeps its step size for as long as it will do: with each new one its history is
+ * scaled and the matrix of its iteration is off, for little gain (all codes of this kind have such a
+ * zone; GSL's and LSODE's are about this one). */
+static double worth_it(const cst_integrator *i, double factor) {
+  return i->config.solver->traits & CST_MULTISTEP && factor > 0.9 && factor < 1.2 ? 1 : factor;
+}
+
 /* The step size to go on with. A step cut short says little about the next: the size from before
  * the cut is kept if it is larger. */
 static void control(cst_integrator *i) {
   cst_progress *r = &i->run;
   cst_controller_state *c = &r->control;
   c->error[0] = r->error;
-  double h = r->used * i->config.controller->factor(i->controller_options, c, error_order(i));
+  double h = r->used * worth_it(i, i->config.controller->factor(i->controller_options, c, error_order(i)));
   if (r->clip == SIZE_MAX || fabs(h) > fabs(r->h)) r->h = h;
   if (fabs(r->h) < i->config.min_step) r->h = r->direction * i->config.min_step;
   c->error[2] = c->error[1], c->error[1] = r->error;
