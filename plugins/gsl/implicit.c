@@ -19,9 +19,9 @@
  */
 #include "stepper.h"
 
-#define STEPPER(nm, p, q, rest, factor, text)                                                           \
+#define STEPPER(nm, p, q, rest, factor, text)                                                   \
   {.struct_size = sizeof(cst_solver_type), .name = #nm, .help = text,                           \
-   .method = &(const method){.gsl = &gsl_odeiv2_step_##nm, .newton = rest, .scale = factor}, \
+   .method = &(const method){.gsl = &gsl_odeiv2_step_##nm, .newton = rest, .scale = factor},    \
    .order = p, .error_order = q, .dense_order = p,                                              \
    .traits = CST_ADAPTIVE | CST_F64_ONLY | CST_IMPLICIT | CST_SINGLE, .create = stepper_create, \
    .destroy = stepper_destroy, .reset = stepper_reset, .step = stepper_step,                    \
