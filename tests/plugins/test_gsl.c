@@ -189,7 +189,7 @@ static void failures_leave_the_state(void) {
 
 /* ---- multistep methods ---- */
 
-enum { RUN = 40 };
+enum { RUN = 200 };
 
 /* RUN equal steps over [0, 2]. Before each, as `upset` says: nothing; a larger step that is thrown
  * away, as the driver does with one that is too inexact; a step whose field fails (`outcome`, OK: NaN)
@@ -206,8 +206,8 @@ static void run(const cst_solver_type *type, upset u, cst_status outcome, double
     circle(&good, &t, y, f0);
     cst_step s = {.struct_size = sizeof s, .rhs = u == FAILED ? &bad : &good, .t = &t, .h = &big,
                   .t1 = &end, .y = y, .f0 = f0, .y1 = y1, .error = e, .rtol = rtol, .atol = atol};
-    if (u == THROWN_AWAY && i % 7 == 6) CU_ASSERT_EQUAL(type->step(state, &s), CST_OK);
-    if (u == FAILED && i % 7 == 6)
+    if (u == THROWN_AWAY && i % 9 == 8) CU_ASSERT_EQUAL(type->step(state, &s), CST_OK);
+    if (u == FAILED && i % 9 == 8)
       CU_ASSERT_EQUAL(type->step(state, &s), outcome == CST_OK ? CST_RETRY : outcome);
     double h = t1 - t;
     s.rhs = &good, s.h = &h, s.t1 = &t1;
@@ -219,26 +219,26 @@ static void run(const cst_solver_type *type, upset u, cst_status outcome, double
   type->destroy(cst_host_of(ctx), state);
 }
 
-/* GSL goes on from its own history: an attempt that came to nothing must not be in it. Adams' method
- * then gives the same bits; with backward differentiation the matrix is made anew, and the iteration
- * ends elsewhere within its tolerance. A history with half a step in it is off by 1e-3 at least. */
+/* GSL goes on from its own history: an attempt that came to nothing must not be in it. What may be
+ * left of it is less than the tolerance: GSL puts off a higher order, and makes its matrix anew. With
+ * half a step in the history the end is off by 0.09. */
 static void attempts_leave_no_trace(void) {
-  rtol = 1e-7, atol = 1e-10;
+  rtol = atol = 1e-5;
   for (size_t i = 0; i < cst_entry_count(ctx, CST_KIND_SOLVER); i++) {
     const cst_solver_type *type = cst_entry_at(ctx, CST_KIND_SOLVER, i)->type;
     if (!multistep(type)) continue;
     const cst_status outcome[] = {CST_OK, CST_RETRY, CST_ECALLBACK};
-    double plain[2], upset_run[2], most = type->traits & CST_IMPLICIT ? 1e-7 : 0;
+    double plain[2], upset_run[2];
     int highest = 0, again = 0;
     run(type, NOTHING, CST_OK, plain, &highest);
     CU_ASSERT(highest >= 3);
-    CU_ASSERT_DOUBLE_EQUAL(plain[0], sin(sin(2.)), 1e-3);
+    CU_ASSERT_DOUBLE_EQUAL(plain[0], sin(sin(2.)), 1e-2);
     run(type, THROWN_AWAY, CST_OK, upset_run, &again);
-    CU_ASSERT_DOUBLE_EQUAL(upset_run[0], sin(sin(2.)), 1e-3);
+    CU_ASSERT_DOUBLE_EQUAL(upset_run[0], sin(sin(2.)), 1e-2);
     for (int k = 0; k < 3; k++) {
       run(type, FAILED, outcome[k], upset_run, &again);
-      CU_ASSERT_DOUBLE_EQUAL(upset_run[0], plain[0], most);
-      CU_ASSERT_DOUBLE_EQUAL(upset_run[1], plain[1], most);
+      CU_ASSERT_DOUBLE_EQUAL(upset_run[0], plain[0], 1e-6);
+      CU_ASSERT_DOUBLE_EQUAL(upset_run[1], plain[1], 1e-6);
     }
   }
   rtol = 1e-6, atol = 1e-9;
