@@ -4,7 +4,9 @@
  * backward differentiation (order 1 to 5, Newton iteration), both with variable coefficients. They
  * choose their order themselves, with the tolerance as error level; each step tells the controller
  * the order of its estimate. A solve starts with order 1, which is what the type's error_order is
- * for: the size of the first step.
+ * for: the size of the first step. A step of fixed size that is too large for order 1 and the
+ * tolerance is refused. A part outside the norm is not watched by anyone, and a history that grows
+ * with the steps can carry its errors far: an integral of spikes came out wrong by more than itself.
  *
  * Of the y they are given they read the first only, and later go on from their own history. GSL
  * tells a new step from another attempt at the last by its time: the same time restores the history,

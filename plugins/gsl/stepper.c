@@ -67,33 +67,26 @@ static int jacobian(double t, const double y[], double *dfdy, double dfdt[], voi
   return code;
 }
 
-static bool counts(const cst_step *in, size_t i) {
-  for (size_t k = 0; k < in->n_controlled; k++)
-    if (i - in->controlled[k].first < in->controlled[k].n) return true;
-  return in->n_controlled == 0;
-}
-
 /* The tolerance of component i as the driver has it, atol + rtol |y|, with the y at hand; where that
- * is nothing, of its change. A component outside the norm is never the reason to go on. */
+ * is nothing, of its change. A component that the driver's norm leaves out is not left out here: the
+ * iteration that ends by these levels is its only equation. */
 static int error_level(void *arg, const double y, const double dydt, const double h, const size_t i,
                        double *level) {
   const stepper *s = arg;
   double tolerance = s->atol + s->rtol * fabs(y);
   if (tolerance == 0) tolerance = s->rtol * fabs(h * dydt);
-  *level = tolerance > 0 && counts(s->in, i) ? s->weight * tolerance : HUGE_VAL;
+  *level = tolerance > 0 ? s->weight * tolerance : HUGE_VAL;
+  (void)i;
   return GSL_SUCCESS;
 }
 
 static const gsl_odeiv2_control_type tolerances = {.name = "costate", .errlevel = error_level};
 
-/* The driver's norm is the root mean square over the controlled components; GSL's are over all, by
- * the mean or by the sum. Fixed steps may come without a tolerance. */
+/* The driver's norm is the root mean square; GSL's is that too, or the root of the sum. Fixed steps may
+ * come without a tolerance. */
 static void set_levels(stepper *s, const cst_step *in) {
   const method *m = s->type->method;
-  size_t controlled = 0;
-  for (size_t k = 0; k < in->n_controlled; k++) controlled += in->controlled[k].n;
-  if (controlled == 0) controlled = in->rhs->n;
-  s->weight = m->newton * sqrt((double)controlled / (m->mean ? (double)in->rhs->n : 1));
+  s->weight = m->newton * (m->mean ? 1 : sqrt((double)in->rhs->n));
   s->rtol = in->rtol, s->atol = in->atol;
   if (in->rtol + in->atol == 0) s->rtol = 1e-12;
 }

@@ -124,6 +124,12 @@ static void van_der_pol(number t, const number *y, const number *theta, number *
   dy[0] = y[1], dy[1] = 1000 * (1 - y[0] * y[0]) * y[1] - y[0];
 }
 
+/* The same, and q' = y1 beside it: q = y0 - 2. */
+static void van_der_pol_twice(number t, const number *y, const number *theta, number *dy, number *dq) {
+  van_der_pol(t, y, theta, dy, dq);
+  dq[0] = y[1];
+}
+
 static void hires(number t, const number *y, const number *theta, number *dy, number *dq) {
   (void)t, (void)theta, (void)dq;
   number r = 280 * y[5] * y[7];
@@ -162,8 +168,8 @@ static const stiff stiff_problems[] = {
   {"orego", orego, 3, 360, 1, {1, 2, 3}, {1.000814870319, 1.228178521550e+03, 1.320554942847e+02}},
 };
 
-/* What each is for: the tolerance, and the largest error of a component relative to it and, with the
- * weight of its problem, to its tolerance. Robertson's problem is left out for the two that do not
+/* What each is for: the tolerance, and the largest error of a component relative to
+ * its size and, where it is small, to a thousandth of the problem's weight; several times what was seen. Robertson's problem is left out for the two that do not
  * damp what is infinitely stiff. */
 typedef struct stiff_case {
   const char *solver, *problem;
@@ -171,14 +177,14 @@ typedef struct stiff_case {
 } stiff_case;
 
 static const stiff_case stiff_cases[] = {
-  {"gsl.rk1imp", "robertson", 1e-4, 0.05},   {"gsl.bsimp", "robertson", 1e-6, 1e-6},
-  {"gsl.msbdf", "robertson", 1e-6, 1e-2},    {"gsl.rk1imp", "van der pol", 1e-4, 5e-2},
+  {"gsl.rk1imp", "robertson", 1e-4, 0.03},   {"gsl.bsimp", "robertson", 1e-6, 1e-9},
+  {"gsl.msbdf", "robertson", 1e-6, 2e-3},    {"gsl.rk1imp", "van der pol", 1e-4, 5e-2},
   {"gsl.rk2imp", "van der pol", 1e-6, 2e-3}, {"gsl.rk4imp", "van der pol", 1e-6, 1e-2},
-  {"gsl.bsimp", "van der pol", 1e-6, 2e-5},  {"gsl.msbdf", "van der pol", 1e-6, 2e-3},
-  {"gsl.rk1imp", "hires", 1e-5, 1e-2},       {"gsl.rk2imp", "hires", 1e-5, 1e-4},
-  {"gsl.rk4imp", "hires", 1e-5, 1e-4},       {"gsl.bsimp", "hires", 1e-6, 1e-5},
-  {"gsl.msbdf", "hires", 1e-6, 1e-3},        {"gsl.rk1imp", "orego", 1e-4, 0.1},
-  {"gsl.rk2imp", "orego", 1e-5, 2e-4},       {"gsl.rk4imp", "orego", 1e-5, 1e-4},
+  {"gsl.bsimp", "van der pol", 1e-6, 1e-5},  {"gsl.msbdf", "van der pol", 1e-6, 2e-3},
+  {"gsl.rk1imp", "hires", 1e-5, 2e-2},       {"gsl.rk2imp", "hires", 1e-5, 2e-4},
+  {"gsl.rk4imp", "hires", 1e-5, 1e-4},       {"gsl.bsimp", "hires", 1e-6, 5e-5},
+  {"gsl.msbdf", "hires", 1e-6, 3e-3},        {"gsl.rk1imp", "orego", 1e-4, 0.2},
+  {"gsl.rk2imp", "orego", 1e-5, 2e-4},       {"gsl.rk4imp", "orego", 1e-5, 5e-4},
   {"gsl.bsimp", "orego", 1e-6, 1e-5},        {"gsl.msbdf", "orego", 1e-6, 1e-3},
 };
 
@@ -208,6 +214,24 @@ static double stiff_error(const stiff_case *c) {
 static void stiff_problems_end_where_they_should(void) {
   for (size_t i = 0; i < sizeof stiff_cases / sizeof *stiff_cases; i++)
     CU_ASSERT(stiff_error(&stiff_cases[i]) < stiff_cases[i].error);
+}
+
+/* A quadrature part widens the matrix. One-step methods carry it as well when it is outside the norm. */
+static void quadratures_keep_up(void) {
+  for (size_t i = 0; i < 2 * cst_entry_count(ctx, CST_KIND_SOLVER); i++) {
+    const cst_solver_type *type = gsl_solver(i / 2);
+    if (!type || !(type->traits & CST_IMPLICIT) || (i % 2 && type->traits & CST_MULTISTEP)) continue;
+    problem p;
+    solve s;
+    problem_init(&p, van_der_pol_twice, CST_F64, 1, 2, 1);
+    if (i % 2) p.part[1].flags |= CST_PART_UNCONTROLLED;
+    cst_integrator_config c = config(type, &p, 1e-5);
+    c.max_steps = 30000;
+    solve_init(&s, ctx, &c, &p);
+    CU_ASSERT_EQUAL(solve_run(&s, (const double[]){2, 0, 0}, (const double[]){0, 1000, 2000}, 3), CST_OK);
+    for (int k = 1; k < 3; k++) CU_ASSERT_DOUBLE_EQUAL(s.value[k][2], s.value[k][0] - 2, 1e-2);
+    solve_free(&s, ctx);
+  }
 }
 
 /* On the way of Van der Pol's oscillator y1 is slaved to y0: y1 = y0/(1000 (1 - y0^2)) but for
@@ -269,6 +293,7 @@ static CU_TestInfo tests[] = {
     {"errors follow tolerances", errors_follow_tolerances},
     {"jumps are starts", jumps_are_starts},
     {"stiff problems end where they should", stiff_problems_end_where_they_should},
+    {"quadratures keep up", quadratures_keep_up},
     {"values inside stiff steps are smooth", values_inside_stiff_steps_are_smooth},
     {"Adams names stiffness", adams_names_stiffness},
     {"a field that ends ends the solve", a_field_that_ends_ends_the_solve},
