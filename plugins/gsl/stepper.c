@@ -109,7 +109,7 @@ static cst_status size(stepper *s, size_t n) {
   return CST_OK;
 }
 
-enum { MATRIX = 4096 }; /* 128 MB each; GSL makes two, and bsimp's does not look whether it got them */
+enum { MATRIX = 4096 }; /* 128 MB each; GSL makes several, and for bsimp does not look whether it got them */
 
 static cst_status check(const stepper *s, const cst_solver_config *c) {
   if (c->dtype != CST_F64)
@@ -172,7 +172,8 @@ cst_status stepper_apply(stepper *s, cst_step *in) {
   double scale = ((const method *)s->type->method)->scale;
   for (size_t i = 0; scale > 0 && i < n; i++) error[i] *= scale;
   if (s->status != CST_OK) return s->status;
-  return s->code == GSL_SUCCESS && !raised && all_finite(in->y1, n) && all_finite(error, n) ? CST_OK : CST_RETRY;
+  bool sound = s->code == GSL_SUCCESS && !raised;
+  return sound && all_finite(in->y1, n) && all_finite(error, n) ? CST_OK : CST_RETRY;
 }
 
 /* ---- the slots of one-step methods ---- */

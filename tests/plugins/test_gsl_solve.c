@@ -168,9 +168,9 @@ static const stiff stiff_problems[] = {
   {"orego", orego, 3, 360, 1, {1, 2, 3}, {1.000814870319, 1.228178521550e+03, 1.320554942847e+02}},
 };
 
-/* What each is for: the tolerance, and the largest error of a component relative to
- * its size and, where it is small, to a thousandth of the problem's weight; several times what was seen. Robertson's problem is left out for the two that do not
- * damp what is infinitely stiff. */
+/* What each is for: the tolerance, and the largest error of a component relative to its size and, where
+ * that is small, to a thousandth of the problem's weight; several times what was seen. Robertson's
+ * problem is left out for the two that do not damp what is infinitely stiff. */
 typedef struct stiff_case {
   const char *solver, *problem;
   double tolerance, error;
