@@ -51,12 +51,13 @@ static void name_component(cst_rhs *f, size_t k, char *text, size_t size) {
 
 /* What the rate of the field says about steps of the size that was used. */
 static void describe_stiffness(cst_integrator *i, char *text, size_t size) {
-  enum { AT_LEAST = 1, MOST = 50 }; /* rate times step of an explicit method at the border of its stability */
+  /* Rate times step of an explicit method at the border of its stability, which is small for Adams' of high order. */
+  const double at_least = i->config.solver->traits & CST_MULTISTEP ? 0.05 : 1, most = 50;
   cst_progress *r = &i->run;
   double h = fabs(r->used), rate = r->stiffness = cst_stiffness(i);
   if (!(rate > 0)) return;
   int n = snprintf(text, size, "; the fastest rate of the field here is about %.2g", rate);
-  bool held = rate * h >= AT_LEAST && rate * h <= MOST && rate * fabs(r->finish - r->t) > 1000;
+  bool held = rate * h >= at_least && rate * h <= most && rate * fabs(r->finish - r->t) > 1000;
   if (!held || n < 0 || (size_t)n >= size) return;
   snprintf(text + n, size - (size_t)n, ", which alone holds the steps of an explicit method at this size: the problem is "
                                        "stiff, try an implicit solver (kvaerno5, gsl.msbdf)");

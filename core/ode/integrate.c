@@ -68,9 +68,19 @@ static cst_status give_up(cst_integrator *i, cst_verdict v) {
     return cst_explain(i, CST_ENONFINITE, "the state after the step is not finite",
                        cst_first_nonfinite(i, i->run.y1));
   if (v == CST_REFUSED)
-    return cst_explain(i, CST_ESTEPMIN, "the field is not defined within the step", SIZE_MAX);
+    return cst_explain(i, CST_ESTEPMIN,
+                       i->config.solver->traits & (CST_IMPLICIT | CST_MULTISTEP)
+                           ? "the equations of the step have no solution within reach, or the field is not "
+                             "defined within it"
+                           : "the field is not defined within the step", SIZE_MAX);
   return cst_explain(i, CST_ESTEPMIN, "the error stays above the tolerance however small the step",
                      cst_worst_error(i));
+}
+
+/* A solver whose order varies says so with each step. */
+static int error_order(const cst_integrator *i) {
+  int order = i->run.step.error_order;
+  return order > 0 ? order : i->config.solver->error_order;
 }
 
 enum { PATIENCE = 60 }; /* 0.2^60 = 1e-42: no scale of a problem is that small */
@@ -85,13 +95,19 @@ static cst_status rejected(cst_integrator *i, cst_verdict v) {
   if (fixed(i) || fabs(r->used) <= least || r->bad > PATIENCE) return give_up(i, v);
   if (v == CST_TOO_LARGE) {
     r->control.error[0] = r->error;
-    factor = i->config.controller->factor(i->controller_options, &r->control,
-                                          i->config.solver->error_order);
+    factor = i->config.controller->factor(i->controller_options, &r->control, error_order(i));
   }
   r->control.rejected = true;
   r->h = r->used * fmin(factor, 0.9);
   if (fabs(r->h) < least) r->h = r->direction * least;
   return CST_OK;
+}
+
+/* A multistep method keeps its step size for as long as it will do: with each new one its history is
+ * scaled and the matrix of its iteration is off, for little gain (all codes of this kind have such a
+ * zone; GSL's and LSODE's are about this one). */
+static double worth_it(const cst_integrator *i, double factor) {
+  return i->config.solver->traits & CST_MULTISTEP && factor > 0.9 && factor < 1.2 ? 1 : factor;
 }
 
 /* The step size to go on with. A step cut short says little about the next: the size from before
@@ -100,8 +116,7 @@ static void control(cst_integrator *i) {
   cst_progress *r = &i->run;
   cst_controller_state *c = &r->control;
   c->error[0] = r->error;
-  double h = r->used * i->config.controller->factor(i->controller_options, c,
-                                                    i->config.solver->error_order);
+  double h = r->used * worth_it(i, i->config.controller->factor(i->controller_options, c, error_order(i)));
   bool cut = r->clip != SIZE_MAX || r->at_break;
   if (!cut || fabs(h) > fabs(r->h)) r->h = h;
   if (fabs(r->h) < i->config.min_step) r->h = r->direction * i->config.min_step;

@@ -115,6 +115,8 @@ typedef struct cst_step {
   double rtol, atol;
   void *record;            /* out: what vjp needs of this step, inside the tape */
   cst_status *row_status;  /* per_row: one a row; else NULL */
+  int error_order;         /* out, of a solver whose order varies: that of this step's estimate; 0, as
+                              the driver sets it: the type's */
 } cst_step;
 
 /* The pullback of one accepted step, given its record. Adds to y_bar, f0_bar, t_bar, h_bar. With
