@@ -92,6 +92,7 @@ static cst_status take(cst_integrator *i) {
   s->error = estimate ? i->error : NULL;
   s->error_sum = estimate ? &r->sum : NULL;
   s->record = NULL;
+  s->exact = r->in->tape != NULL;
   r->sum = -1;
   return i->config.solver->step(i->solver, s);
 }

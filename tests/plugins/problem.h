@@ -13,7 +13,7 @@
 
 typedef double complex number;
 
-enum { MAX_D = 4, MAX_THETA = 4, MAX_ROWS = 5, MAX_N = MAX_ROWS * (MAX_D + 1) };
+enum { MAX_D = 8, MAX_THETA = 4, MAX_N = 25 }; /* MAX_N: rows times scalars of a row, at most */
 
 /* One row: dy [d] and the quadrature dq [q] from t, y [d], theta. */
 typedef void field_fn(number t, const number *y, const number *theta, number *dy, number *dq);

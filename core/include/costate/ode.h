@@ -114,6 +114,8 @@ typedef struct cst_step {
   double rtol, atol;
   void *record;            /* out: what vjp needs of this step, inside the tape */
   cst_status *row_status;  /* per_row: one a row; else NULL */
+  bool exact;              /* the step will be differentiated, now or when it is taken again, whether
+                              there is a tape or not: implicit equations are solved to round-off */
 } cst_step;
 
 /* The pullback of one accepted step, given its record. Adds to y_bar, f0_bar, t_bar, h_bar. With
