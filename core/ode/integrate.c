@@ -53,7 +53,9 @@ static cst_status give_up(cst_integrator *i, cst_verdict v) {
     return cst_explain(i, CST_ENONFINITE, "the state after the step is not finite",
                        cst_first_nonfinite(i, i->run.y1));
   if (v == CST_REFUSED)
-    return cst_explain(i, CST_ESTEPMIN, "the field is not defined within the step", SIZE_MAX);
+    return cst_explain(i, CST_ESTEPMIN, i->config.solver->traits & CST_IMPLICIT
+                           ? "the field is not defined within the step, or an implicit stage has no solution"
+                           : "the field is not defined within the step", SIZE_MAX);
   return cst_explain(i, CST_ESTEPMIN, "the error stays above the tolerance however small the step",
                      cst_worst_error(i));
 }

@@ -18,8 +18,8 @@
 
 #include "esdirk.h"
 
-enum { MOST = 10, MOST_POLISH = 12 };
-static const double TOLERATED = 0.01, KEEP_BELOW = 0.1, KNOWN = 0.001, TINY = 1e-100;
+enum { MOST = 10, MOST_POLISH = 12, MOST_INSISTED = 25 };
+static const double TOLERATED = 0.01, KEEP_BELOW = 0.03, KNOWN = 0.001, TINY = 1e-100;
 
 typedef enum outcome { SOLVED, STALLED, UNDEFINED } outcome;
 
@@ -151,6 +151,25 @@ static cst_status polish(const stage *g, outcome *o) {
   }
 }
 
+/* Newton's method proper, a Jacobian an iteration, to where polish goes on. */
+static cst_status insist(const stage *g, outcome *o) {
+  esdirk *e = g->e;
+  for (int m = 0; m < MOST_INSISTED; m++) {
+    CST_TRY(correction(g)); /* for y */
+    CST_TRY(refresh(e, g->s->rhs, g->t, e->y));
+    if (!esdirk_factor(e, g->s->rhs, g->c)) return CST_RETRY;
+    CST_TRY(correction(g));
+    double norm = in_itself(g);
+    *o = UNDEFINED;
+    if (!isfinite(norm)) return CST_OK;
+    apply(g);
+    *o = SOLVED;
+    if (norm < 1e-3) return CST_OK;
+  }
+  *o = STALLED;
+  return CST_OK;
+}
+
 /* What follows the iteration: round-off, or the field at the solution where its tail is needed. */
 static cst_status complete(const stage *g, outcome *o) {
   const cst_rhs *f = g->s->rhs;
@@ -180,20 +199,24 @@ static bool field_is_undefined(const stage *g) {
   return true;
 }
 
+/* The first values are tried with the matrix at hand, with one of this step and, where the size of the
+ * step is given and cannot be reduced, with one an iteration. */
 cst_status esdirk_stage(esdirk *e, const cst_step *s, int i, const void *const *k, void *residual,
                         bool *defined) {
   const stage g = {e, s, esdirk_time(e, i, *s->t, *s->h, *s->t1), *s->h * e->gamma, residual};
   const stage plain = {e, s, g.t, g.c, NULL};
-  for (;;) {
+  bool given = !s->error && !s->error_sum;
+  *defined = true;
+  for (int effort = e->m.fresh; effort < 2 + given; effort++) {
     outcome o;
-    *defined = true;
+    if (effort == 1 && !e->m.fresh) {
+      CST_TRY(refresh_at_start(e, s));
+      if (!esdirk_factor(e, s->rhs, g.c)) return CST_RETRY;
+    }
     guess(&g, i, k);
-    CST_TRY(iterate(&plain, &o));
+    CST_TRY(effort < 2 ? iterate(&plain, &o) : insist(&plain, &o));
     if (o == SOLVED) CST_TRY(complete(&g, &o));
     if (o == SOLVED) return CST_OK;
-    if (e->m.fresh) break;
-    CST_TRY(refresh_at_start(e, s));
-    if (!esdirk_factor(e, s->rhs, g.c)) return CST_RETRY;
   }
   *defined = !field_is_undefined(&g);
   return *defined ? CST_RETRY : CST_OK;

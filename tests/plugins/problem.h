@@ -35,6 +35,7 @@ extern field_fn field_lotka;    /* Lotka-Volterra; q' = y0 y1 + t theta0 */
 extern field_fn field_forced;   /* y' = -theta0 y + theta1 sin(theta2 t) */
 extern field_fn field_blow_up;  /* y' = y^2 */
 extern field_fn field_pair;     /* rotation of (y0, y1) and y2' = -y2: q' = y0 */
+extern field_fn field_robertson; /* his stiff reaction, d = 3; theta0 .. 2 scale its rates */
 extern field_fn field_fast;     /* y' = -y/1000; q' = y sin(20 t) */
 
 void problem_init(problem *p, field_fn *field, cst_dtype dtype, size_t rows, size_t d, size_t q);

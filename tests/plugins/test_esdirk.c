@@ -208,12 +208,6 @@ static void test_stability(void) {
 
 /* ---- problems with reference values ------------------------------------------------------------- */
 
-/* H. H. Robertson's reaction; theta scales its rates. */
-static void rober(number t, const number *y, const number *theta, number *dy, number *dq) {
-  (void)t, (void)dq;
-  number a = 0.04 * theta[0] * y[0], b = 1e4 * theta[1] * y[1] * y[2], c = 3e7 * theta[2] * y[1] * y[1];
-  dy[0] = -a + b, dy[1] = a - b - c, dy[2] = c;
-}
 static void vdpol(number t, const number *y, const number *theta, number *dy, number *dq) {
   (void)t, (void)dq;
   dy[0] = y[1], dy[1] = 1000 * theta[0] * (1 - y[0] * y[0]) * y[1] - y[0];
@@ -245,7 +239,7 @@ typedef struct stiff {
 } stiff;
 
 static const stiff problems[] = {
-    {"rober", rober, 3, {1, 0, 0}, 1e-10, 1e3},
+    {"rober", field_robertson, 3, {1, 0, 0}, 1e-10, 1e3},
     {"vdpol", vdpol, 2, {2, 0}, 1e-3, 1e4},
     {"orego", orego, 3, {1, 2, 3}, 1e-3, 1e5},
     {"hires", hires, 8, {1, 0, 0, 0, 0, 0, 0, 0.0057}, 1e-4, 1e4},
