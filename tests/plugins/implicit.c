@@ -6,7 +6,6 @@
  */
 #include "implicit.h"
 
-#include <float.h>
 #include <math.h>
 #include <string.h>
 

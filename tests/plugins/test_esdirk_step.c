@@ -4,7 +4,6 @@
  * failures, rows, parts, both float types.
  */
 #include <CUnit/CUnit.h>
-#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -94,7 +93,8 @@ static number loss(const single *s, const number *in) {
 
 static void expected(const single *s, double *bar) {
   number in[INPUTS];
-  for (size_t i = 0; i < 6; i++) in[i] = problem_get(&s->p, s->y, i), in[6 + i] = problem_get(&s->p, s->f0, i);
+  for (size_t i = 0; i < 6; i++) in[i] = problem_get(&s->p, s->y, i);
+  for (size_t i = 0; i < 6; i++) in[6 + i] = problem_get(&s->p, s->f0, i);
   for (size_t i = 0; i < 4; i++) in[12 + i] = s->p.theta[i];
   in[16] = s->t, in[17] = s->h;
   for (size_t i = 0; i < INPUTS; i++) {
@@ -115,7 +115,8 @@ static void found(single *s, double *bar) {
                     .y1_bar = v, .f1_bar = f, .y_bar = y_bar, .f0_bar = f0_bar, .t_bar = &bar[16],
                     .h_bar = &bar[17]};
   CU_ASSERT_EQUAL(s->type->vjp(s->state, &p), CST_OK);
-  for (size_t k = 0; k < 6; k++) bar[k] = problem_get(&s->p, y_bar, k), bar[6 + k] = problem_get(&s->p, f0_bar, k);
+  for (size_t k = 0; k < 6; k++) bar[k] = problem_get(&s->p, y_bar, k);
+  for (size_t k = 0; k < 6; k++) bar[6 + k] = problem_get(&s->p, f0_bar, k);
   for (size_t k = 0; k < 4; k++) bar[12 + k] = s->p.theta_bar[k];
 }
 
