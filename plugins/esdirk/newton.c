@@ -68,16 +68,23 @@ cst_status esdirk_begin(esdirk *e, const cst_step *s) {
 
 /* ---- the iteration --------------------------------------------------------------------------- */
 
-/* y = base + z, slope = f there and delta the correction of z. */
-static cst_status correction(const stage *g) {
-  esdirk *e = g->e;
+/* y = base + z and slope = f there. */
+static cst_status field(const stage *g) {
+  const esdirk *e = g->e;
   cst_rhs *f = g->s->rhs;
+  const void *z = e->z;
+  e->host->combine(e->dtype, f->n_stage, e->base, 1, (const double[]){1}, &z, e->y);
+  return g->residual ? f->eval_keep(f, &g->t, e->y, e->slope, g->residual)
+                     : f->eval(f, &g->t, e->y, e->slope);
+}
+
+/* delta = the correction of z that the field there calls for */
+static cst_status correction(const stage *g) {
+  const esdirk *e = g->e;
   const void *terms[2] = {e->slope, e->z};
-  e->host->combine(e->dtype, f->n_stage, e->base, 1, (const double[]){1}, &terms[1], e->y);
-  if (g->residual) CST_TRY(f->eval_keep(f, &g->t, e->y, e->slope, g->residual));
-  else CST_TRY(f->eval(f, &g->t, e->y, e->slope));
-  e->host->combine(e->dtype, f->n_stage, NULL, 2, (const double[]){g->c, -1}, terms, e->delta);
-  esdirk_solve(e, f, false, e->delta);
+  CST_TRY(field(g));
+  e->host->combine(e->dtype, g->s->rhs->n_stage, NULL, 2, (const double[]){g->c, -1}, terms, e->delta);
+  esdirk_solve(e, g->s->rhs, false, e->delta);
   return CST_OK;
 }
 
@@ -155,7 +162,7 @@ static cst_status polish(const stage *g, outcome *o) {
 static cst_status insist(const stage *g, outcome *o) {
   esdirk *e = g->e;
   for (int m = 0; m < MOST_INSISTED; m++) {
-    CST_TRY(correction(g)); /* for y */
+    CST_TRY(field(g)); /* for y */
     CST_TRY(refresh(e, g->s->rhs, g->t, e->y));
     if (!esdirk_factor(e, g->s->rhs, g->c)) return CST_RETRY;
     CST_TRY(correction(g));
@@ -174,8 +181,7 @@ static cst_status insist(const stage *g, outcome *o) {
 static cst_status complete(const stage *g, outcome *o) {
   const cst_rhs *f = g->s->rhs;
   if (esdirk_exact(g->s)) return polish(g, o);
-  if (f->n == f->n_stage) return CST_OK;
-  return correction(g);
+  return f->n > f->n_stage ? field(g) : CST_OK;
 }
 
 /* ---- a stage --------------------------------------------------------------------------------- */
