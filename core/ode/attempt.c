@@ -93,6 +93,7 @@ static cst_status take(cst_integrator *i) {
   s->error_sum = estimate ? &r->sum : NULL;
   s->record = NULL;
   s->error_order = 0;
+  s->exact = r->in->tape || r->in->exact;
   r->sum = -1;
   return i->config.solver->step(i->solver, s);
 }

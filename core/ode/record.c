@@ -61,7 +61,7 @@ static cst_status take_again(cst_integrator *i, cst_rhs *rhs, cst_taped_step *s)
   cst_step step = {.struct_size = sizeof step, .rhs = rhs, .t = &s->t_field, .h = &s->h, .t1 = &s->t1_field,
                    .y = s->y, .f0 = s->f0, .f0_residual = s->f0_residual, .tape = i->scratch,
                    .dense_wanted = s->n_outputs > 0, .y1 = y1, .f1 = fsal ? f1 : NULL,
-                   .rtol = i->config.rtol, .atol = i->config.atol};
+                   .rtol = i->config.rtol, .atol = i->config.atol, .exact = true};
   CST_TRY(i->config.solver->step(i->solver, &step));
   s->record = step.record;
   if (fsal) s->f1 = f1, s->f1_residual = step.f1_residual;

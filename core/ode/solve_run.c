@@ -146,7 +146,8 @@ cst_status cst_solve_choose(cst_solve_state *s, const cst_operand *times, const 
 static cst_status run_one(cst_solve_state *s, bool replay, const double *times_dot) {
   cst_integration run = {
       .struct_size = sizeof run, .rhs = cst_field_rhs_base(s->rhs), .times = s->times, .n_times = s->n_times,
-      .y = s->y, .at = keep_value, .arg = s, .tape = s->plan->per_row ? NULL : s->tape, .schedule = s->schedule,
+      .y = s->y, .at = keep_value, .arg = s, .tape = s->plan->per_row ? NULL : s->tape,
+      .exact = s->tape != NULL, .schedule = s->schedule,
       .replay = replay, .stats = &s->report.forward, .attempts = s->plan->o.trace ? &s->attempts : NULL,
       .breaks = s->breaks, .n_breaks = s->n_breaks};
   return s->plan->timed ? cst_solve_timed(s, &run, times_dot) : cst_integrate(s->integrator, &run);

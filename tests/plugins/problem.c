@@ -52,6 +52,13 @@ void field_stepped(number t, const number *y, const number *theta, number *dy, n
   dq[0] = y[0] * y[1] + t * theta[0] * problem_level(k);
 }
 
+void field_robertson(number t, const number *y, const number *theta, number *dy, number *dq) {
+  (void)t, (void)dq;
+  number a = 0.04 * theta[0] * y[0], b = 1e4 * theta[1] * y[1] * y[2];
+  number c = 3e7 * theta[2] * y[1] * y[1];
+  dy[0] = -a + b, dy[1] = a - b - c, dy[2] = c;
+}
+
 void field_fast(number t, const number *y, const number *theta, number *dy, number *dq) {
   (void)theta;
   dy[0] = -1e-3 * y[0];

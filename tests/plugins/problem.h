@@ -37,6 +37,7 @@ extern field_fn field_blow_up;  /* y' = y^2 */
 extern field_fn field_pair;     /* rotation of (y0, y1) and y2' = -y2: q' = y0 */
 extern field_fn field_duffing; /* y'' = -y - y^3 + cos(t)/2; q' = y^2 */
 extern field_fn field_stepped;  /* y0' = -theta0 y0 + u, y1' and q' likewise driven by u, which jumps at breaks */
+extern field_fn field_robertson; /* his stiff reaction, d = 3; theta0 .. 2 scale its rates */
 extern field_fn field_fast;     /* y' = -y/1000; q' = y sin(20 t) */
 
 /* Where field_stepped jumps, and the value of u after k of these breaks. */

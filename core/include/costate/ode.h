@@ -117,6 +117,8 @@ typedef struct cst_step {
   cst_status *row_status;  /* per_row: one a row; else NULL */
   int error_order;         /* out, of a solver whose order varies: that of this step's estimate; 0, as
                               the driver sets it: the type's */
+  bool exact;              /* the step will be differentiated, now or when it is taken again, whether
+                              there is a tape or not: implicit equations are solved to round-off */
 } cst_step;
 
 /* The pullback of one accepted step, given its record. Adds to y_bar, f0_bar, t_bar, h_bar. With
@@ -289,6 +291,7 @@ typedef struct cst_integration {
   void *arg;
   bool stops;
   cst_tape *tape;            /* NULL: keep nothing; cleared by its owner, not by the driver */
+  bool exact;                /* the steps will be taken again with a tape, see cst_step.exact */
   cst_schedule *schedule;    /* optional: receives the steps (replay false) or gives them (true) */
   bool replay;
   cst_solve_stats *stats;    /* optional: added to */
