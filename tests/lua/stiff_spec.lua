@@ -82,7 +82,7 @@ describe("stiff solvers", function()
   end)
 
   it("train a network on a fast variable, with a quadrature beside it", function()
-    local net = cs.nn.mlp { 2, 4, 1 }
+    local net = cs.nn.mlp { 2, 4, 1, name = "stiff" }
     local flow = cs.ode { solver = "kencarp4", gradient = "discrete", rtol = 1e-5, parts = { cost = "quadrature" },
       field = function(_, s)
         local fast, slow = s.z:columns()
@@ -91,12 +91,12 @@ describe("stiff solvers", function()
       end }
     local y0 = { z = cs.rows(cs.tensor { { 0.3, 1 }, { -0.2, 0.5 } }), cost = 0 }
     local first
-    local r = cs.train { parameters = net, optimizer = cs.optim.adam { lr = 2e-2 }, steps = 40, quiet = true,
+    local r = cs.train { parameters = net, optimizer = cs.optim.adam { lr = 5e-2 }, steps = 60, quiet = true,
       loss = function()
         local v = flow(y0, { 0, 0.5, 1 })
         return ((v.z - 0.4) ^ 2):mean() + 0.01 * v.cost:mean()
       end,
       every = { [1] = function(run) first = first or run.loss end } }
-    assert(r.status == "ok" and r.loss < 0.7 * first, ("from %g to %g"):format(first, r.loss))
+    assert(r.status == "ok" and r.loss < 0.7 * first, ("from %g to %g"):format(first, r.loss)) -- the start is fixed by the name
   end)
 end)
