@@ -8,6 +8,8 @@
  * estimate. Without, it is what the tolerance allows, and in a problem that does not forget, as B1 or
  * B4, n steps leave n times that: gsl.rk4 has 0.43 (B1) and 0.95 (B4) of the tolerance a step at every
  * tolerance from 1e-5 to 1e-12. What a step is allowed is atol + rtol |y| <= 2 max(1, |y|) tolerance.
+ * In an orbit an error of the energy grows to one of the phase, about 10 times larger over 20 units
+ * of time: 7 tolerances a step of gsl.msadams on D4 and D5, again at every tolerance.
  */
 #include <CUnit/CUnit.h>
 #include <math.h>
@@ -42,9 +44,9 @@ static double error_at_end(const ivp *p, const double *y, const double *end) {
 
 /* In tolerances. */
 static double bound_of(const cst_solver_type *t, const ivp *p, uint64_t steps) {
-  double bound = p->name[0] == 'D' ? 2000 : 200;
+  double growth = p->name[0] == 'D' ? 10 : 1;
   bool adds_up = t->order <= t->error_order || (t->traits & CST_MULTISTEP);
-  return adds_up ? fmax(bound, 2 * (double)steps) : bound;
+  return growth * (adds_up ? fmax(200, 2 * (double)steps) : 200);
 }
 
 static void test_solver(const cst_entry *e) {
