@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The stiff solvers of plugin esdirk: what theory says of the methods, and stiff problems against
- * reference values. tests/data/stiff.txt says how those were made.
+ * The stiff solvers of plugin esdirk: what theory says of the methods. How they do on stiff problems is in
+ * test_stiff.c.
  */
 #include <CUnit/CUnit.h>
 #include <math.h>
@@ -206,98 +206,11 @@ static void test_stability(void) {
   }
 }
 
-/* ---- problems with reference values ------------------------------------------------------------- */
-
-static void vdpol(number t, const number *y, const number *theta, number *dy, number *dq) {
-  (void)t, (void)dq;
-  dy[0] = y[1], dy[1] = 1000 * theta[0] * (1 - y[0] * y[0]) * y[1] - y[0];
-}
-static void orego(number t, const number *y, const number *theta, number *dy, number *dq) {
-  (void)t, (void)theta, (void)dq;
-  dy[0] = 77.27 * (y[1] + y[0] * (1 - 8.375e-6 * y[0] - y[1]));
-  dy[1] = (y[2] - (1 + y[0]) * y[1]) / 77.27;
-  dy[2] = 0.161 * (y[0] - y[2]);
-}
-static void hires(number t, const number *y, const number *theta, number *dy, number *dq) {
-  (void)t, (void)theta, (void)dq;
-  number q = 280 * y[5] * y[7];
-  dy[0] = -1.71 * y[0] + 0.43 * y[1] + 8.32 * y[2] + 0.0007;
-  dy[1] = 1.71 * y[0] - 8.75 * y[1];
-  dy[2] = -10.03 * y[2] + 0.43 * y[3] + 0.035 * y[4];
-  dy[3] = 8.32 * y[1] + 1.71 * y[2] - 1.12 * y[3];
-  dy[4] = -1.745 * y[4] + 0.43 * y[5] + 0.43 * y[6];
-  dy[5] = -q + 0.69 * y[3] + 1.71 * y[4] - 0.43 * y[5] + 0.69 * y[6];
-  dy[6] = q - 1.81 * y[6];
-  dy[7] = -q + 1.81 * y[6];
-}
-
-typedef struct stiff {
-  const char *name;
-  field_fn *field;
-  size_t d;
-  double y0[MAX_D], atol, loose; /* atol per rtol; how far the end may be off, in rtol */
-} stiff;
-
-static const stiff problems[] = {
-    {"rober", field_robertson, 3, {1, 0, 0}, 1e-10, 150},
-    {"vdpol", vdpol, 2, {2, 0}, 1e-3, 150},
-    {"orego", orego, 3, {1, 2, 3}, 1e-3, 2500},
-    {"hires", hires, 8, {1, 0, 0, 0, 0, 0, 0, 0.0057}, 1e-4, 1000},
-};
-
-/* The end time and values of a problem; false: the file has none. */
-static bool read_end(const stiff *q, double *t1, double *y) {
-  char path[512], line[512], name[16];
-  int at = 0, more;
-  bool found = false;
-  snprintf(path, sizeof path, "%s/stiff.txt", getenv("COSTATE_TEST_DATA"));
-  FILE *f = fopen(path, "r");
-  while (f && !found && fgets(line, sizeof line, f))
-    found = sscanf(line, "%15s %lf%n", name, t1, &at) == 2 && strcmp(name, q->name) == 0;
-  for (size_t k = 0; found && k < q->d; k++, at += more)
-    found = sscanf(line + at, "%lf%n", &y[k], &more) == 1;
-  if (f) fclose(f);
-  return found;
-}
-
-static double end_error(const cst_solver_type *t, const stiff *q, double rtol, cst_solve_stats *stats) {
-  problem p;
-  solve s;
-  double t1 = 0, y[MAX_D] = {0}, worst = 0;
-  CU_ASSERT_FATAL(read_end(q, &t1, y));
-  problem_init(&p, q->field, CST_F64, 1, q->d, 0);
-  for (int k = 0; k < 3; k++) p.theta[k] = 1;
-  cst_integrator_config c = ode_config(ctx, "dopri5", &p);
-  c.solver = t, c.rtol = rtol, c.atol = rtol * q->atol;
-  solve_init(&s, ctx, &c, &p);
-  CU_ASSERT_EQUAL(solve_run(&s, q->y0, (double[]){0, t1}, 2), CST_OK);
-  if (s.given < 2) printf("%s %s: %s\n", t->name, q->name, cst_message(ctx));
-  for (size_t k = 0; k < q->d; k++)
-    worst = fmax(worst, fabs(s.value[1][k] - y[k]) / (fabs(y[k]) + q->atol));
-  *stats = s.stats;
-  solve_free(&s, ctx);
-  return worst;
-}
-
-static void test_problems(void) {
-  for (size_t i = 0; i < sizeof problems / sizeof *problems; i++)
-    EVERY_SOLVER(t)
-    for (double rtol = 1e-4; rtol > (t->order > 3 ? 1e-9 : 1e-7); rtol /= 100) {
-      cst_solve_stats stats;
-      double e = end_error(t, &problems[i], rtol, &stats);
-      if (!(e < problems[i].loose * rtol)) printf("%s %s %g: %g\n", problems[i].name, t->name, rtol, e);
-      CU_ASSERT(stats.rejected < 1 + stats.accepted / 2);
-      CU_ASSERT(stats.evaluations < 40 * (stats.accepted + stats.rejected));
-      CU_ASSERT(e < problems[i].loose * rtol);
-    }
-}
-
 int cst_suite_esdirk(void) {
   static CU_TestInfo tests[] = {{"order conditions and stability functions", test_tableaus},
                                 {"measured orders", test_orders},
                                 {"stiff accuracy", test_stiff_accuracy},
                                 {"stability", test_stability},
-                                {"stiff problems", test_problems},
                                 CU_TEST_INFO_NULL};
   CU_SuiteInfo suites[] = {{"esdirk", open, close, NULL, NULL, tests}, CU_SUITE_INFO_NULL};
   return CU_register_suites(suites) != CUE_SUCCESS;
