@@ -20,6 +20,7 @@ typedef struct cst_progress {
   double t, t1;
   double h;                /* what the controller proposes, signed */
   double used;             /* size of the present attempt, signed */
+  double reached;          /* where a SELF_CONTROLLED stepper ended it */
   double anchor;           /* fixed steps: where they are counted from, */
   uint64_t count;          /*   and how many were taken since */
   size_t clip;             /* the attempt ends at times[clip]; SIZE_MAX: at none */
