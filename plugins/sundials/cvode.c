@@ -5,8 +5,6 @@
  * Nordsieck polynomial, of the order in use.
  */
 #include <cvode/cvode.h>
-#include <float.h>
-#include <math.h>
 
 #include "sundials.h"
 
@@ -42,7 +40,7 @@ static int restart(engine *e, double t, double h) {
 
 /* CVODE goes on with steps that no longer move t; the least step makes it report them. */
 static int advance(engine *e, double t1, double *end) {
-  SUN_TRY(CVodeSetMinStep(e->memory, 4 * DBL_EPSILON * fabs(e->t)));
+  SUN_TRY(CVodeSetMinStep(e->memory, sun_least(e)));
   SUN_TRY(CVodeSetStopTime(e->memory, t1));
   int flag = CVode(e->memory, t1, e->y, end, CV_ONE_STEP);
   if (flag == CV_TSTOP_RETURN) *end = t1;

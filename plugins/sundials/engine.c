@@ -3,8 +3,6 @@
  * One integration memory with its vectors and linear solver, made for one layout of the state, and
  * how it gets from a time to another. Its history goes on only from exactly where it ended.
  */
-#include <float.h>
-#include <math.h>
 
 #include "sundials.h"
 
@@ -84,6 +82,8 @@ static cst_status advance(engine *e, double t1, bool whole, double *end) {
     e->trouble = CST_OK;
     int flag = s->method->advance(e, t1, end);
     if (flag) return sun_failure(e, flag);
+    if ((*end - e->t) * e->direction <= 0) return sun_failure(e, SUN_STANDS_STILL);
+    if ((t1 - *end) * e->direction < 0) *end = t1;
     e->t = *end;
     if (!whole || *end == t1) return CST_OK;
   }

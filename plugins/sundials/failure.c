@@ -4,7 +4,6 @@
  * message; the driver puts time, step and size before it.
  */
 #include <cvode/cvode.h>
-#include <math.h>
 #include <stdio.h>
 
 #include "sundials.h"
@@ -70,7 +69,7 @@ cst_status sun_failure(engine *e, int flag) {
   if (e->status != CST_OK) return e->status; /* whoever failed has said why */
   if (e->no_weight != SIZE_MAX || flag == CV_TOO_MUCH_ACC) return blame_tolerance(e, flag);
   if (flag != CV_ERR_FAILURE && e->trouble != CST_OK) return blame_field(e);
-  if (flag == CV_ERR_FAILURE) return blame_step(e, "the error stays above the tolerance");
+  if (flag == CV_ERR_FAILURE || flag == SUN_STANDS_STILL) return blame_step(e, "the error stays above the tolerance");
   if (implicit) return blame_step(e, "the implicit equations cannot be solved");
   if (flag == CV_MEM_FAIL) return host->fail(host, CST_ENOMEM, "sundials.%s: no memory", e->of->type->name);
   return host->fail(host, CST_EINTERNAL, "sundials.%s: flag %d: %s", e->of->type->name, flag, e->text);

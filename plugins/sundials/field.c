@@ -2,7 +2,6 @@
  *
  * The field as SUNDIALS calls it, and the weights of its error norms.
  */
-#include <math.h>
 #include <stdio.h>
 
 #include "sundials.h"

@@ -7,8 +7,6 @@
  * Columns further apart than the bandwidth share one product (Curtis, Powell, Reid, 1974): the sum of
  * unit vectors first, first + stride, ... goes through at once.
  */
-#include <float.h>
-#include <math.h>
 #include <sunmatrix/sunmatrix_band.h>
 #include <sunmatrix/sunmatrix_dense.h>
 

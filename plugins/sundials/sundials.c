@@ -42,8 +42,8 @@ static const cst_solver_type cvode_adams = {
 static const cst_solver_type ark_dirk = {
   .struct_size = sizeof ark_dirk, .name = "ark_dirk",
   .help = "ARKODE: diagonally implicit Runge-Kutta; for stiff problems with oscillations or many jumps",
-  .options = CST_OPTIONS(LINEAR, {"order", CST_INTEGER, .number = 4, .range = {2, 5}, .help = "order of the method"}),
-  .method = &sun_ark_dirk, .order = 4, .error_order = 3, .dense_order = 4, .traits = TRAITS, CALLS,
+  .options = CST_OPTIONS(LINEAR, {"order", CST_INTEGER, .number = 5, .range = {2, 5}, .help = "order of the method; 2 only for coarse tolerances"}),
+  .method = &sun_ark_dirk, .order = 5, .error_order = 4, .dense_order = 5, .traits = TRAITS, CALLS,
 };
 
 static cst_status init(const cst_host *host) {

@@ -10,6 +10,8 @@
  */
 #pragma once
 #include <costate/plugin.h>
+#include <float.h>
+#include <math.h>
 #include <nvector/nvector_serial.h>
 #include <sundials/sundials_linearsolver.h>
 #include <sundials/sundials_matrix.h>
@@ -99,6 +101,9 @@ struct engine {
 
 static inline double *sun_data(N_Vector v) { return N_VGetArrayPointer_Serial(v); }
 
+/* SUNDIALS takes times closer than this for one. */
+static inline double sun_least(const engine *e) { return 100 * DBL_EPSILON * fabs(e->t); }
+
 /* field.c */
 double sun_clamp(const engine *e, double t);
 /* The answer for SUNDIALS to a call of the field with this result: 0, 1 (a smaller step may help), -1. */
@@ -116,6 +121,7 @@ cst_status sun_linear_new(engine *e);
 void sun_linear_free(engine *e);
 
 /* failure.c */
+enum { SUN_STANDS_STILL = -1000 }; /* beside the flags of SUNDIALS: a step that does not move t */
 cst_status sun_failure(engine *e, int flag);
 void sun_remark(void *state, char *text, size_t size);
 
