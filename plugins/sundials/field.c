@@ -51,13 +51,13 @@ static int weigh(engine *e, const double *y, double *w, size_t first, size_t n, 
 }
 
 /* The driver's norm: root mean square over the controlled scalars, where SUNDIALS divides by all of
- * them. The linear solver SPGMR scales by these weights, which then must not be 0. */
+ * them. GMRES scales its equations by these weights: with it they must not be 0, and everything counts. */
 int sun_weights(N_Vector y, N_Vector weight, void *engine_) {
   engine *e = engine_;
   double *w = sun_data(weight);
   size_t count = 0;
   for (size_t k = 0; k < e->n_controlled; k++) count += e->controlled[k].n;
-  if (count == 0 || e->of->linear == SUN_KRYLOV) return weigh(e, sun_data(y), w, 0, e->n, 1);
+  if (count == 0 || (e->linear && !e->matrix)) return weigh(e, sun_data(y), w, 0, e->n, 1);
   memset(w, 0, e->n * sizeof *w);
   double scale = sqrt((double)e->n / (double)count);
   for (size_t k = 0; k < e->n_controlled; k++)
