@@ -84,7 +84,7 @@ static cst_status take(cst_integrator *i) {
   bool estimate = i->config.step == 0 && !r->in->replay;
   cst_step *s = &r->step;
   s->t = &r->t_field, s->h = &r->used, s->t1 = &r->t1_field;
-  s->y = r->y, s->f0 = r->f0, s->f0_residual = r->f0_residual;
+  s->y = r->y, s->f0 = r->f0_valid ? r->f0 : NULL, s->f0_residual = r->f0_residual;
   s->tape = recording(r) ? r->in->tape : NULL;
   s->dense_wanted = r->in->n_events || (r->next < r->in->n_times &&
                                         (r->in->times[r->next] - r->t1) * r->direction < 0);
@@ -94,8 +94,20 @@ static cst_status take(cst_integrator *i) {
   s->record = NULL;
   s->error_order = 0;
   s->exact = r->in->tape || r->in->exact;
+  s->reached = estimate && (i->config.solver->traits & CST_SELF_CONTROLLED) ? &r->reached : NULL;
+  r->reached = r->t1_field;
   r->sum = -1;
   return i->config.solver->step(i->solver, s);
+}
+
+/* The attempt is as long as a stepper that chooses its own steps made it. */
+static cst_status settle(cst_integrator *i) {
+  cst_progress *r = &i->run;
+  if (r->reached == r->t1_field) return CST_OK;
+  if (!((r->reached - r->t) * r->direction > 0 && (r->t1 - r->reached) * r->direction > 0))
+    return cst_explain(i, CST_EPLUGIN, "the stepper ended its step outside the step", SIZE_MAX);
+  r->t1 = r->t1_field = r->reached, r->used = r->t1 - r->t, r->clip = SIZE_MAX, r->at_break = false;
+  return CST_OK;
 }
 
 /* The norm of the error, from the sum the stepper gave or from its vector. */
@@ -127,6 +139,7 @@ cst_status cst_try_step(cst_integrator *i, cst_verdict *verdict) {
   if (st != CST_OK && st != CST_RETRY)
     return cst_fail_note(i->ctx, st, "solve at t = %.9g (step %llu, h = %.3g)", r->t,
                          (unsigned long long)(r->accepted + 1), r->used);
+  if (st == CST_OK) CST_TRY(settle(i));
   r->f1_residual = r->step.f1_residual;
   *verdict = st == CST_RETRY ? CST_REFUSED : judge(i);
   return CST_OK;

@@ -65,14 +65,15 @@ static void describe_stiffness(cst_integrator *i, char *text, size_t size) {
 
 cst_status cst_explain(cst_integrator *i, cst_status status, const char *what, size_t component) {
   cst_progress *r = &i->run;
-  char name[96] = "", where[128] = "", stiff[256] = "";
+  char name[96] = "", where[128] = "", stiff[256] = "", remark[400] = "";
   if (component != SIZE_MAX) {
     name_component(r->rhs, component, name, sizeof name);
     snprintf(where, sizeof where, "; worst component %s", name);
   }
   bool steps = status == CST_EMAXSTEPS || status == CST_ESTEPMIN;
   if (steps && !(i->config.solver->traits & CST_IMPLICIT)) describe_stiffness(i, stiff, sizeof stiff);
-  return cst_fail(i->ctx, status, "solve stopped at t = %.9g (step %llu, h = %.3g, %llu rejected): %s%s%s",
+  if (CST_HAS(i->config.solver, remark)) i->config.solver->remark(i->solver, remark, sizeof remark);
+  return cst_fail(i->ctx, status, "solve stopped at t = %.9g (step %llu, h = %.3g, %llu rejected): %s%s%s%s%s",
                   r->t, (unsigned long long)(r->accepted + 1), r->used != 0 ? r->used : r->h,
-                  (unsigned long long)r->rejected, what, where, stiff);
+                  (unsigned long long)r->rejected, what, where, stiff, remark[0] ? "; " : "", remark);
 }

@@ -152,9 +152,14 @@ static cst_status accepted(cst_integrator *i) {
   return CST_OK;
 }
 
+/* A record holds f0 whoever steps. */
+static bool needs_f0(const cst_integrator *i) {
+  return !(i->config.solver->traits & CST_SELF_CONTROLLED) || i->run.in->tape;
+}
+
 static cst_status step(cst_integrator *i) {
   cst_progress *r = &i->run;
-  if (!r->f0_valid) CST_TRY(cst_derivative(i));
+  if (!r->f0_valid && needs_f0(i)) CST_TRY(cst_derivative(i));
   for (;;) {
     cst_verdict verdict;
     if (i->config.max_steps && r->accepted + r->rejected >= i->config.max_steps)

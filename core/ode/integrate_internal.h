@@ -21,6 +21,7 @@ typedef struct cst_progress {
   double t_field, t1_field; /* the same as the field is asked: see cst_integration.breaks */
   double h;                /* what the controller proposes, signed */
   double used;             /* size of the present attempt, signed */
+  double reached;          /* where a SELF_CONTROLLED stepper ended it */
   double anchor;           /* fixed steps: where they are counted from, */
   uint64_t count;          /*   and how many were taken since */
   size_t clip;             /* the attempt ends at times[clip]; SIZE_MAX: at none */

@@ -125,6 +125,8 @@ static const char *fault_of_solver(const cst_solver_type *t) {
   if ((t->traits & CST_ADAPTIVE) && t->error_order < 1)
     return "is ADAPTIVE, which needs an error_order";
   if ((t->traits & CST_REVERSIBLE) && !t->reverse) return "is REVERSIBLE, which needs the slot reverse";
+  if ((t->traits & CST_SELF_CONTROLLED) && !(t->traits & CST_ADAPTIVE && t->dense))
+    return "is SELF_CONTROLLED, which needs ADAPTIVE and the slot dense";
   if (t->dense_vjp && !(t->dense && t->vjp)) return "has dense_vjp, which needs dense and vjp";
   return NULL;
 }

@@ -57,7 +57,7 @@ static void push_solver(lua_State *L, const cst_solver_type *t) {
       {CST_ADAPTIVE, "adaptive"}, {CST_FSAL, "fsal"}, {CST_IMPLICIT, "implicit"},
       {CST_SYMPLECTIC, "symplectic"}, {CST_STOCHASTIC, "stochastic"},
       {CST_REVERSIBLE, "reversible"}, {CST_SINGLE, "single"}, {CST_F64_ONLY, "f64_only"},
-      {CST_MULTISTEP, "multistep"}};
+      {CST_MULTISTEP, "multistep"}, {CST_SELF_CONTROLLED, "self_controlled"}};
   lua_pushinteger(L, t->order);
   lua_setfield(L, -2, "order");
   lua_newtable(L);

@@ -421,6 +421,76 @@ static void test_controllers(void) {
   }
 }
 
+/* A stepper that chooses its own steps: y' = -y by its closed form, a tenth of what is left at most and
+ * never more than 1/8, which needs neither f0 nor an estimate. */
+static size_t known_f0, without_f0;
+static cst_status own_create(const cst_solver_config *c, void **state) {
+  (void)c;
+  static char nothing;
+  *state = &nothing;
+  return CST_OK;
+}
+static void own_destroy(const cst_host *host, void *state) { (void)host, (void)state; }
+static cst_status own_step(void *state, cst_step *s) {
+  (void)state;
+  double end = *s->t1, most = fmin(0.125, 0.1 * fabs(*s->h));
+  if (s->reached && fabs(*s->h) > 1e-3) end = *s->reached = *s->t + copysign(most, *s->h);
+  ((double *)s->y1)[0] = ((const double *)s->y)[0] * exp(*s->t - end);
+  *(s->f0 ? &known_f0 : &without_f0) += 1;
+  if (s->error_sum) *s->error_sum = 0;
+  return CST_OK;
+}
+static cst_status own_dense(void *state, const cst_step *s, double theta, void *y, void *slope) {
+  (void)state;
+  ((double *)y)[0] = ((const double *)s->y)[0] * exp(-theta * *s->h);
+  if (slope) ((double *)slope)[0] = -*s->h * ((double *)y)[0];
+  return CST_OK;
+}
+static void own_remark(void *state, char *text, size_t size) {
+  (void)state;
+  strncpy(text, "it went well so far", size - 1);
+}
+static cst_status stray_step(void *state, cst_step *s) {
+  CST_TRY(own_step(state, s));
+  if (s->reached) *s->reached = *s->t;
+  return CST_OK;
+}
+
+static void test_own_steps(void) {
+  cst_solver_type own = {.struct_size = sizeof own, .name = "own", .order = 1, .error_order = 1,
+                         .traits = CST_ADAPTIVE | CST_SELF_CONTROLLED, .create = own_create,
+                         .destroy = own_destroy, .step = own_step, .dense = own_dense, .remark = own_remark};
+  const double t[4] = {0, 0.3, 0.31, 2};
+  problem p;
+  solve s;
+  problem_init(&p, field_rotation, CST_F64, 1, 1, 0);
+  cst_integrator_config c = ode_config(ctx, "dopri5", &p);
+  c.solver = &own;
+  solve_init(&s, ctx, &c, &p);
+  s.run.schedule = &s.schedule;
+  for (int stops = 0; stops < 2; stops++) {
+    known_f0 = without_f0 = 0, s.run.stops = stops;
+    CU_ASSERT_EQUAL(solve_run(&s, (double[]){1}, t, 4), CST_OK);
+    for (size_t i = 0; i < 4; i++) CU_ASSERT_DOUBLE_EQUAL(s.value[i][0], exp(-t[i]), 1e-14);
+    CU_ASSERT(known_f0 == 1 && known_f0 + without_f0 == s.stats.accepted && s.stats.accepted > 16);
+    for (size_t k = 0; k < s.schedule.n; k++) CU_ASSERT(s.schedule.h[k] <= 0.125);
+    CU_ASSERT(s.stats.evaluations <= 2 && s.stats.rejected == 0);
+  }
+  s.run.replay = true;
+  CU_ASSERT_EQUAL(solve_run(&s, (double[]){1}, t, 4), CST_OK);
+  CU_ASSERT_DOUBLE_EQUAL(s.y[0], exp(-2), 1e-14);
+  solve_free(&s, ctx);
+  c.max_steps = 5;
+  solve_init(&s, ctx, &c, &p);
+  CU_ASSERT_EQUAL(solve_run(&s, (double[]){1}, t, 4), CST_EMAXSTEPS);
+  CU_ASSERT_PTR_NOT_NULL(strstr(cst_message(ctx), "max_steps; it went well so far"));
+  solve_free(&s, ctx);
+  own.step = stray_step;
+  solve_init(&s, ctx, &c, &p);
+  CU_ASSERT_EQUAL(solve_run(&s, (double[]){1}, t, 4), CST_EPLUGIN);
+  solve_free(&s, ctx);
+}
+
 int cst_suite_ode(void) {
   static CU_TestInfo tests[] = {{"exact arrival, nothing outside the span", test_arrival},
                                 {"times out of order", test_bad_times},
@@ -440,6 +510,7 @@ int cst_suite_ode(void) {
                                 {"no allocation in the second run", test_memory},
                                 {"tape", test_tape},
                                 {"controllers", test_controllers},
+                                {"a stepper that chooses its own steps", test_own_steps},
                                 CU_TEST_INFO_NULL};
   CU_SuiteInfo suites[] = {{"ode", open, close, NULL, NULL, tests}, CU_SUITE_INFO_NULL};
   return CU_register_suites(suites) != CUE_SUCCESS;

@@ -119,6 +119,8 @@ typedef struct cst_step {
                               the driver sets it: the type's */
   bool exact;              /* the step will be differentiated, now or when it is taken again, whether
                               there is a tape or not: implicit equations are solved to round-off */
+  double *reached;         /* SELF_CONTROLLED: where the step ended, t1 or before it; holds t1. NULL:
+                              it must end at t1 (fixed steps, replay) */
 } cst_step;
 
 /* The pullback of one accepted step, given its record. Adds to y_bar, f0_bar, t_bar, h_bar. With
@@ -148,7 +150,11 @@ enum {
   CST_REVERSIBLE = 32, /* `reverse` undoes a step to round-off */
   CST_SINGLE = 64,     /* sees one row at a time: the driver loops over rows */
   CST_F64_ONLY = 128,
-  CST_MULTISTEP = 256  /* has a history: reset at every discontinuity */
+  CST_MULTISTEP = 256, /* has a history: reset at every discontinuity */
+  /* Chooses its own steps under its own error control (of rtol, atol and `controlled`): t1 is only how
+   * far a step may go, see `reached`, and its error is written as 0. It needs `dense`, and evaluates
+   * the field itself: f0 is NULL unless the driver happens to know it. */
+  CST_SELF_CONTROLLED = 512
 };
 
 typedef struct cst_solver_config {
@@ -187,6 +193,9 @@ typedef struct cst_solver_type {
                           void *y1_bar, void *f1_bar, double *theta_bar);
   /* REVERSIBLE: y from y1 (s->y is y1; s->y1 receives y). */
   cst_status (*reverse)(void *state, cst_step *s);
+  /* Optional: a clause for the message of a solve that the driver stops, on what only the stepper
+   * knows; "" when there is nothing to say. */
+  void (*remark)(void *state, char *text, size_t size);
 } cst_solver_type;
 
 /* An explicit Runge-Kutta method as data, checked against its order conditions on registration. */
