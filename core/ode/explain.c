@@ -60,7 +60,7 @@ static void describe_stiffness(cst_integrator *i, char *text, size_t size) {
   bool held = rate * h >= at_least && rate * h <= most && rate * fabs(r->finish - r->t) > 1000;
   if (!held || n < 0 || (size_t)n >= size) return;
   snprintf(text + n, size - (size_t)n, ", which alone holds the steps of an explicit method at this size: the problem is "
-                                       "stiff, try an implicit solver (kvaerno5, gsl.msbdf)");
+                                       "stiff, try an implicit solver (kencarp5, gsl.msbdf)");
 }
 
 cst_status cst_explain(cst_integrator *i, cst_status status, const char *what, size_t component) {

@@ -40,6 +40,9 @@ static double dot(uint8_t dtype, size_t n, const void *a, const void *b) {
   return cst_kernels_get()->dot[dtype == CST_F64](n, a, b);
 }
 
+static cst_combine_fn *combine_of(uint8_t dtype) { return cst_kernels_get()->combine[dtype == CST_F64]; }
+static cst_error_sum_fn *error_sum_of(uint8_t dtype) { return cst_kernels_get()->error_sum[dtype == CST_F64]; }
+
 void cst_host_services(cst_host *h) {
   h->alloc = host_alloc;
   h->free = host_free;
@@ -57,4 +60,6 @@ void cst_host_services(cst_host *h) {
   h->integrator_new = cst_integrator_new;
   h->integrate = cst_integrate;
   h->integrator_free = cst_integrator_free;
+  h->combine_of = combine_of;
+  h->error_sum_of = error_sum_of;
 }

@@ -10,19 +10,14 @@ static void list_add(rk_list *l, int at, double c) {
   l->c[l->n++] = c;
 }
 
-/* The tableau without its zeros, and c. */
+/* The columns of the tableau without their zeros, and c. */
 static void prepare(rk *r) {
-  for (int i = 0; i < r->stages; i++) {
-    list_add(&r->b, i, r->tab->b[i]);
-    if (r->tab->e) list_add(&r->e, i, r->tab->e[i]);
-    if (CST_HAS(r->tab, e_low)) list_add(&r->low, i, r->tab->e_low[i]);
-  }
   for (int i = 0; i < r->all; i++) {
+    const double *a = rk_row(r, i);
     long double c = 0;
     for (int j = 0; j < i; j++) {
-      list_add(&r->row[i], j, rk_a(r, i, j));
-      list_add(&r->column[j], i, rk_a(r, i, j));
-      c += (long double)rk_a(r, i, j);
+      list_add(&r->column[j], i, a[j]);
+      c += (long double)a[j];
     }
     r->c[i] = (double)c;
     if (r->c[i] > 1 - 1e-12 && r->c[i] < 1 + 1e-12) r->c[i] = 1; /* the sum of its row, rounded */
@@ -39,7 +34,9 @@ static cst_status create(const cst_solver_config *c, void **state) {
   *r = (rk){.host = c->host, .tab = tab, .dtype = c->dtype,
             .size = cst_dtype_size((cst_dtype)c->dtype), .stages = tab->stages, .all = all,
             .degree = tab->p ? tab->dense_degree : 0, .p = tab->p,
-            .fsal = (c->type->traits & CST_FSAL) != 0, .n = c->n, .n_stage = c->n_stage};
+            .e_low = CST_HAS(tab, e_low) ? tab->e_low : NULL, .combine = c->host->combine_of(c->dtype),
+            .error_sum = c->host->error_sum_of(c->dtype), .fsal = (c->type->traits & CST_FSAL) != 0,
+            .n = c->n, .n_stage = c->n_stage};
   prepare(r);
   size_t stage = rk_round((c->n_stage + 1) * r->size), tail = rk_round((c->n - c->n_stage) * r->size);
   size_t slopes = (size_t)r->all * stage + rk_round(c->n * r->size);

@@ -31,14 +31,16 @@ typedef struct rk_list {
 typedef struct rk {
   const cst_host *host;
   const cst_tableau *tab;
-  const double *p; /* of the dense output; NULL: none */
+  const double *p;     /* of the dense output; NULL: none */
+  const double *e_low; /* of a second estimate; NULL: none */
   uint8_t dtype;
   size_t size;     /* of a scalar */
   int stages, all, degree; /* all: with those of the dense output */
   bool fsal;
   double c[RK_STAGES];
-  rk_list row[RK_STAGES], column[RK_STAGES]; /* of a: row i has j < i, column j has i > j */
-  rk_list b, e, low;
+  rk_list column[RK_STAGES]; /* of a: column j has i > j */
+  cst_combine_fn *combine;
+  cst_error_sum_fn *error_sum;
   size_t n, n_stage;  /* capacities */
   unsigned char *y;   /* stage state */
   unsigned char *space; /* of a step without a tape */
@@ -48,10 +50,10 @@ typedef struct rk {
   bool pending;       /* m holds something */
 } rk;
 
-static inline double rk_a(const rk *r, int i, int j) {
+/* Row i of a. */
+static inline const double *rk_row(const rk *r, int i) {
   int extra = i - r->stages;
-  return extra < 0 ? r->tab->a[i * (i - 1) / 2 + j]
-                   : r->tab->a_dense[extra * r->stages + extra * (extra - 1) / 2 + j];
+  return extra < 0 ? r->tab->a + i * (i - 1) / 2 : r->tab->a_dense + extra * r->stages + extra * (extra - 1) / 2;
 }
 static inline size_t rk_round(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
 static inline double rk_time(const rk *r, int i, double t, double h, double t1) {
@@ -88,11 +90,6 @@ static inline void rk_add(rk_terms *s, double c, const void *k) {
   s->c[s->n] = c;
   s->k[s->n++] = k;
 }
-/* Adds scale * c_j k_j over a list. */
-static inline void rk_gather(rk_terms *s, double scale, const rk_list *l, const void *const *k) {
-  for (int j = 0; j < l->n; j++, s->n++) s->c[s->n] = scale * l->c[j], s->k[s->n] = k[l->at[j]];
-}
-
 cst_status rk_step(void *state, cst_step *s);
 cst_status rk_dense(void *state, const cst_step *s, double x, void *y, void *slope);
 cst_status rk_vjp(void *state, cst_step_vjp *v);

@@ -58,15 +58,19 @@ static void add_quadrature(const rk *r, const cst_step *s, const rk_record *rec,
   const cst_rhs *f = s->rhs;
   const cst_tableau *tab = r->tab;
   const void *tail = rk_tail(r, f, k);
-  if (f->n == f->n_stage) return;
   if (i < r->stages) add_tail(r, f, i, tab->b[i], tail, rk_sum(r, f, rec, RK_SUM_B));
   if (i < r->stages && estimates_tail(r, s)) {
     add_tail(r, f, i, tab->e[i], tail, rk_sum(r, f, rec, RK_SUM_E));
-    if (r->low.n) add_tail(r, f, i, tab->e_low[i], tail, rk_sum(r, f, rec, RK_SUM_LOW));
+    if (r->e_low) add_tail(r, f, i, r->e_low[i], tail, rk_sum(r, f, rec, RK_SUM_LOW));
   }
   if (s->dense_wanted)
     for (int j = 0; j < r->degree; j++)
       add_tail(r, f, i, r->p[i * r->degree + j], tail, rk_sum(r, f, rec, RK_SUM_P + j));
+}
+
+/* c = h w: what `combine` and `error_sum` multiply n slopes with; they skip zeros. */
+static inline void scaled(int n, double h, const double *w, double *c) {
+  for (int j = 0; j < n; j++) c[j] = h * w[j];
 }
 
 /* k_i = f(t + c_i h, y + h sum a_ij k_j) */
@@ -75,10 +79,9 @@ static cst_status stage(rk *r, cst_step *s, const rk_record *rec, const void **k
   bool last = r->fsal && i == r->stages - 1;
   double h = *s->h, t = rk_time(r, i, *s->t, h, *s->t1);
   void *slope = last ? s->f1 : rk_slope(r, f, rec, i), *y = last ? s->y1 : r->y;
-  rk_terms sum;
-  sum.n = 0;
-  rk_gather(&sum, h, &r->row[i], k);
-  r->host->combine(r->dtype, f->n_stage, s->y, sum.n, sum.c, sum.k, y);
+  double c[RK_STAGES];
+  scaled(i, h, rk_row(r, i), c);
+  r->combine(f->n_stage, s->y, (size_t)i, c, k, y);
   if (s->tape) {
     void *residual = rec->residual + (size_t)(i - 1) * f->residual_bytes;
     if (last) s->f1_residual = residual;
@@ -86,7 +89,7 @@ static cst_status stage(rk *r, cst_step *s, const rk_record *rec, const void **k
   } else {
     CST_TRY(f->eval(f, &t, y, slope));
   }
-  add_quadrature(r, s, rec, i, slope);
+  if (f->n > f->n_stage) add_quadrature(r, s, rec, i, slope);
   return CST_OK;
 }
 
@@ -114,10 +117,9 @@ static cst_status dense_stages(rk *r, cst_step *s, const rk_record *rec, const v
 static void finish(const rk *r, const cst_step *s, const rk_record *rec, const void *const *k) {
   const cst_rhs *f = s->rhs;
   if (!r->fsal) {
-    rk_terms sum;
-    sum.n = 0;
-    rk_gather(&sum, *s->h, &r->b, k);
-    r->host->combine(r->dtype, f->n_stage, s->y, sum.n, sum.c, sum.k, s->y1);
+    double c[RK_STAGES];
+    scaled(r->stages, *s->h, r->tab->b, c);
+    r->combine(f->n_stage, s->y, (size_t)r->stages, c, k, s->y1);
   }
   if (f->n == f->n_stage) return;
   const void *q = rk_sum(r, f, rec, RK_SUM_B);
@@ -125,31 +127,28 @@ static void finish(const rk *r, const cst_step *s, const rk_record *rec, const v
                    (unsigned char *)s->y1 + f->n_stage * r->size);
 }
 
-/* The sum over one controlled span; the terms are shifted to its first scalar. */
-static double span_sum(const rk *r, const cst_step *s, cst_span span, const rk_terms *e,
+/* The sum over one controlled span of h sum w_i k_i, c = h w; of the tail, whose w_i k_i are summed in q. */
+static double span_sum(const rk *r, const cst_step *s, cst_span span, const double *c, const void *const *k,
                        const void *q) {
   size_t at = span.first * r->size;
   const char *y0 = (const char *)s->y + at, *y1 = (const char *)s->y1 + at;
-  const void *k[RK_STAGES];
+  const void *moved[RK_STAGES];
   if (span.first >= s->rhs->n_stage) {
-    k[0] = (const char *)q + (span.first - s->rhs->n_stage) * r->size;
-    return r->host->error_sum(r->dtype, span.n, 1, s->h, k, y0, y1, s->rtol, s->atol);
+    moved[0] = (const char *)q + (span.first - s->rhs->n_stage) * r->size;
+    return r->error_sum(span.n, 1, s->h, moved, y0, y1, s->rtol, s->atol);
   }
-  if (at == 0)
-    return r->host->error_sum(r->dtype, span.n, e->n, e->c, e->k, y0, y1, s->rtol, s->atol);
-  for (size_t i = 0; i < e->n; i++) k[i] = (const char *)e->k[i] + at;
-  return r->host->error_sum(r->dtype, span.n, e->n, e->c, k, y0, y1, s->rtol, s->atol);
+  if (at == 0) return r->error_sum(span.n, (size_t)r->stages, c, k, y0, y1, s->rtol, s->atol);
+  for (int i = 0; i < r->stages; i++) moved[i] = (const char *)k[i] + at;
+  return r->error_sum(span.n, (size_t)r->stages, c, moved, y0, y1, s->rtol, s->atol);
 }
 
 /* The sum over all controlled spans for one of the two estimates, whose tail is summed in `row`. */
 static double controlled_sum(const rk *r, const cst_step *s, const rk_record *rec,
-                             const void *const *k, const rk_list *list, int row) {
+                             const void *const *k, const double *w, int row) {
   const void *q = rk_sum(r, s->rhs, rec, row);
-  double sum = 0;
-  rk_terms e;
-  e.n = 0;
-  rk_gather(&e, *s->h, list, k);
-  for (size_t i = 0; i < s->n_controlled; i++) sum += span_sum(r, s, s->controlled[i], &e, q);
+  double sum = 0, c[RK_STAGES];
+  scaled(r->stages, *s->h, w, c);
+  for (size_t i = 0; i < s->n_controlled; i++) sum += span_sum(r, s, s->controlled[i], c, k, q);
   return sum;
 }
 
@@ -157,8 +156,8 @@ static double controlled_sum(const rk *r, const cst_step *s, const rk_record *re
  * that factor. */
 static double shrinkage(const rk *r, const cst_step *s, const rk_record *rec,
                         const void *const *k, double sum) {
-  if (r->low.n == 0 || sum == 0) return 1;
-  return sum / (sum + 0.01 * controlled_sum(r, s, rec, k, &r->low, RK_SUM_LOW));
+  if (!r->e_low || sum == 0) return 1;
+  return sum / (sum + 0.01 * controlled_sum(r, s, rec, k, r->e_low, RK_SUM_LOW));
 }
 
 static void error_vector(const rk *r, const cst_step *s, const rk_record *rec,
@@ -166,20 +165,18 @@ static void error_vector(const rk *r, const cst_step *s, const rk_record *rec,
   const cst_rhs *f = s->rhs;
   const void *q = rk_sum(r, f, rec, RK_SUM_E);
   const double scale = *s->h * factor;
-  rk_terms e;
-  e.n = 0;
-  rk_gather(&e, scale, &r->e, k);
-  r->host->combine(r->dtype, f->n_stage, NULL, e.n, e.c, e.k, s->error);
+  double c[RK_STAGES];
+  scaled(r->stages, scale, r->tab->e, c);
+  r->combine(f->n_stage, NULL, (size_t)r->stages, c, k, s->error);
   if (f->n > f->n_stage)
-    r->host->combine(r->dtype, f->n - f->n_stage, NULL, 1, &scale, &q,
-                     (unsigned char *)s->error + f->n_stage * r->size);
+    r->combine(f->n - f->n_stage, NULL, 1, &scale, &q, (unsigned char *)s->error + f->n_stage * r->size);
 }
 
 static void estimate(const rk *r, const cst_step *s, const rk_record *rec, const void *const *k) {
   bool unseen = r->fsal && r->tab->e[r->stages - 1] == 0;
   double sum = 0, factor = 1;
-  if (s->error_sum || r->low.n) {
-    sum = controlled_sum(r, s, rec, k, &r->e, RK_SUM_E);
+  if (s->error_sum || r->e_low) {
+    sum = controlled_sum(r, s, rec, k, r->tab->e, RK_SUM_E);
     factor = shrinkage(r, s, rec, k, sum);
   }
   if (s->error_sum) *s->error_sum = unseen && !finite_slope(r, s, s->f1) ? HUGE_VAL : sum * factor;
@@ -192,7 +189,7 @@ cst_status rk_step(void *state, cst_step *s) {
   const void *k[RK_STAGES];
   CST_TRY(place(r, s, &rec));
   rk_slopes(r, s->rhs, &rec, rk_count(r, s->dense_wanted), s->f0, s->f1, k);
-  add_quadrature(r, s, &rec, 0, k[0]);
+  if (s->rhs->n > s->rhs->n_stage) add_quadrature(r, s, &rec, 0, k[0]);
   for (int i = 1; i < r->stages; i++) CST_TRY(stage(r, s, &rec, k, i));
   finish(r, s, &rec, k);
   if (estimates(r, s)) estimate(r, s, &rec, k);

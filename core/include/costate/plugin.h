@@ -98,6 +98,11 @@ typedef struct cst_communicator_type {
   cst_status (*sum)(void *state, uint8_t dtype, void *x, size_t n);
 } cst_communicator_type;
 
+/* The numeric services of the host for one dtype, see there. */
+typedef void cst_combine_fn(size_t n, const void *y, size_t s, const double *c, const void *const *k, void *out);
+typedef double cst_error_sum_fn(size_t n, size_t s, const double *c, const void *const *k, const void *y0,
+                                const void *y1, double rtol, double atol);
+
 /* ---- the host ------------------------------------------------------------------------------- */
 
 struct cst_host {
@@ -154,6 +159,10 @@ struct cst_host {
                                cst_integrator **out);
   cst_status (*integrate)(cst_integrator *i, const cst_integration *run);
   void (*integrator_free)(cst_integrator *i);
+
+  /* `combine` and `error_sum` without the way through the host, for inner loops. */
+  cst_combine_fn *(*combine_of)(uint8_t dtype);
+  cst_error_sum_fn *(*error_sum_of)(uint8_t dtype);
 };
 
 /* ---- the descriptor -------------------------------------------------------------------------- */

@@ -30,7 +30,7 @@ def small_node(args):
 
 # The solver of Costate beside which a method is shown: the same one, or one of its kind.
 NONSTIFF = {"RK23": "bosh3", "RK45": "dopri5", "DOP853": "dop853"}
-STIFF = {"Radau": "kvaerno5", "BDF": "gsl.msbdf", "LSODA": "sundials.cvode_bdf"}
+STIFF = {"Radau": "kencarp5", "BDF": "gsl.msbdf", "LSODA": "sundials.cvode_bdf"}
 
 
 def ivp(args, problem_set, methods, tolerances):
