@@ -42,11 +42,11 @@ static cst_status blame_field(engine *e) {
   if (e->trouble == CST_RETRY)
     return host->fail(host, CST_ESTEPMIN,
                       "sundials.%s: %s is not defined at t = %.9g, and no smaller step avoids it",
-                      e->of->type->name,
-                      e->trouble_of, e->trouble_t);
+                      e->of->type->name, e->trouble_of, e->trouble_t);
   return host->fail(host, CST_ENONFINITE,
                     "sundials.%s: %s is not finite at t = %.9g, and no smaller step avoids it; worst component %s",
-                    e->of->type->name, e->trouble_of, e->trouble_t, name_component(e, e->trouble_at, name, sizeof name));
+                    e->of->type->name, e->trouble_of, e->trouble_t,
+                    name_component(e, e->trouble_at, name, sizeof name));
 }
 
 static cst_status blame_tolerance(engine *e, int flag) {

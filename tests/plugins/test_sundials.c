@@ -390,7 +390,8 @@ static void unsuited(void) {
     setup_open(&x, 1, &corrector, 1);
     CU_ASSERT_EQUAL(solve_run(&x.s, (double[]){1, 0, 0}, (double[]){0, 1e11}, 2), CST_EMAXSTEPS);
     CU_ASSERT(x.s.stats.accepted == 20000 && x.s.stats.evaluations < 400000);
-    CU_ASSERT(says("solve stopped at t = ") && says("max_steps") && says("of order ") && says("try sundials.cvode_bdf"));
+    CU_ASSERT(says("solve stopped at t = ") && says("max_steps"));
+    CU_ASSERT(says("of order ") && says("try sundials.cvode_bdf"));
     setup_close(&x);
     setup_init(&x, 1, robertson, 3, 0);
     x.c.step = 1e10;
