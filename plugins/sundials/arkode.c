@@ -78,5 +78,5 @@ static int errors(engine *e, N_Vector error, N_Vector weight) {
 }
 
 const sun_method sun_ark_dirk = {.hint = "the field may be discontinuous or singular here",
-                                 .make = make, .free = release, .restart = restart, .advance = advance, .counts = counts,
-                                 .errors = errors};
+                                 .make = make, .free = release, .restart = restart, .advance = advance,
+                                 .counts = counts, .errors = errors};

@@ -67,7 +67,13 @@ static int errors(engine *e, N_Vector error, N_Vector weight) {
   return CVodeGetErrWeights(e->memory, weight);
 }
 
-#define CALLS .make = make, .free = release, .restart = restart, .advance = advance, .inside = inside, .counts = counts, .errors = errors
+#define CALLS                                                                                       \
+  .make = make, .free = release, .restart = restart, .advance = advance, .inside = inside, .counts = counts, \
+  .errors = errors
 
-const sun_method sun_cvode_bdf = {.family = CV_BDF, .hint = "the field may be discontinuous or singular here", CALLS};
-const sun_method sun_cvode_adams = {.family = CV_ADAMS, .hint = "the problem may be stiff here, try sundials.cvode_bdf", CALLS};
+const sun_method sun_cvode_bdf = {
+  .family = CV_BDF, .hint = "the field may be discontinuous or singular here", CALLS,
+};
+const sun_method sun_cvode_adams = {
+  .family = CV_ADAMS, .hint = "the problem may be stiff here, try sundials.cvode_bdf", CALLS,
+};

@@ -41,8 +41,10 @@ static cst_status make(engine *e) {
 cst_status sun_engine_new(stepper *s, const cst_rhs *f, engine **out) {
   engine *e = s->host->alloc(s->host, sizeof *e);
   if (!e) return s->host->fail(s->host, CST_ENOMEM, "sundials.%s: no memory", s->type->name);
-  *e = (engine){.of = s, .n = f->n, .n_stage = f->n_stage, .has_jvp = f->jvp != NULL, .has_jacobian = f->jacobian != NULL,
-                .field_lower = f->lower, .field_upper = f->upper, .lower = bandwidth(s->lower, f->lower), .upper = bandwidth(s->upper, f->upper), .no_weight = SIZE_MAX};
+  *e = (engine){.of = s, .n = f->n, .n_stage = f->n_stage, .has_jvp = f->jvp != NULL,
+                .has_jacobian = f->jacobian != NULL, .field_lower = f->lower, .field_upper = f->upper,
+                .lower = bandwidth(s->lower, f->lower), .upper = bandwidth(s->upper, f->upper),
+                .no_weight = SIZE_MAX};
   cst_status st = make(e);
   if (st == CST_OK) *out = e;
   else sun_engine_free(e);
@@ -89,7 +91,8 @@ static cst_status advance(engine *e, double t1, bool whole, double *end) {
   }
   char remark[300];
   sun_remark(e->of, remark, sizeof remark);
-  return s->host->fail(s->host, CST_EMAXSTEPS, "max_inner = %d steps do not reach the end of one fixed step, only t = %.9g; %s",
+  return s->host->fail(s->host, CST_EMAXSTEPS,
+                       "max_inner = %d steps do not reach the end of one fixed step, only t = %.9g; %s",
                        s->most_inner, e->t, remark);
 }
 

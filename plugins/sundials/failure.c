@@ -40,20 +40,23 @@ static cst_status blame_field(engine *e) {
   const cst_host *host = e->of->host;
   char name[96];
   if (e->trouble == CST_RETRY)
-    return host->fail(host, CST_ESTEPMIN, "sundials.%s: %s is not defined at t = %.9g, and no smaller step avoids it",
+    return host->fail(host, CST_ESTEPMIN,
+                      "sundials.%s: %s is not defined at t = %.9g, and no smaller step avoids it",
                       e->of->type->name, e->trouble_of, e->trouble_t);
-  return host->fail(host, CST_ENONFINITE, "sundials.%s: %s is not finite at t = %.9g, and no smaller step avoids it; worst component %s",
-                    e->of->type->name, e->trouble_of, e->trouble_t, name_component(e, e->trouble_at, name, sizeof name));
+  return host->fail(host, CST_ENONFINITE,
+                    "sundials.%s: %s is not finite at t = %.9g, and no smaller step avoids it; worst component %s",
+                    e->of->type->name, e->trouble_of, e->trouble_t,
+                    name_component(e, e->trouble_at, name, sizeof name));
 }
 
 static cst_status blame_tolerance(engine *e, int flag) {
   const cst_host *host = e->of->host;
   char name[96];
   if (e->no_weight != SIZE_MAX)
-    return host->fail(host, CST_EINVAL, "sundials.%s: %s is 0 and so is its tolerance: give an atol above 0", e->of->type->name,
-                      name_component(e, e->no_weight, name, sizeof name));
-  return host->fail(host, CST_ESTEPMIN, "sundials.%s: the tolerances ask for more digits than f64 has (%s)", e->of->type->name,
-                    flag == CV_TOO_MUCH_ACC ? "rtol is too small" : e->text);
+    return host->fail(host, CST_EINVAL, "sundials.%s: %s is 0 and so is its tolerance: give an atol above 0",
+                      e->of->type->name, name_component(e, e->no_weight, name, sizeof name));
+  return host->fail(host, CST_ESTEPMIN, "sundials.%s: the tolerances ask for more digits than f64 has (%s)",
+                    e->of->type->name, flag == CV_TOO_MUCH_ACC ? "rtol is too small" : e->text);
 }
 
 static cst_status blame_step(engine *e, const char *what) {

@@ -90,7 +90,8 @@ static int as_a_whole(const work *w, SUNMatrix jac) {
   return 0;
 }
 
-int sun_jacobian(sunrealtype t, N_Vector y, N_Vector fy, SUNMatrix jac, void *engine_, N_Vector a, N_Vector b, N_Vector c) {
+int sun_jacobian(sunrealtype t, N_Vector y, N_Vector fy, SUNMatrix jac, void *engine_, N_Vector a, N_Vector b,
+                 N_Vector c) {
   engine *e = engine_;
   work w = {.e = e, .t = sun_clamp(e, t), .y = y, .fy = fy, .v = sun_data(a), .jv = sun_data(b), .other = sun_data(c)};
   SUNMatZero(jac);

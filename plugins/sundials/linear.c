@@ -76,7 +76,8 @@ static cst_status choose(engine *e) {
   size_t d = e->n_stage;
   if (s->linear == SUN_BANDED && (e->lower == SIZE_MAX || e->upper == SIZE_MAX))
     return s->host->fail(s->host, CST_EUNSUPPORTED,
-                         "sundials.%s: the bandwidths of the Jacobian are not known: give lower and upper, or linear = \"dense\"",
+                         "sundials.%s: the bandwidths of the Jacobian are not known: give lower and upper, or "
+                         "linear = \"dense\"",
                          s->type->name);
   if (e->lower >= d) e->lower = d - 1;
   if (e->upper >= d) e->upper = d - 1;
@@ -95,7 +96,8 @@ static void new_direct(engine *e) {
 cst_status sun_linear_new(engine *e) {
   const stepper *s = e->of;
   if (!s->fixed_point && s->linear != SUN_KRYLOV && e->n_stage == 0)
-    return s->host->fail(s->host, CST_EUNSUPPORTED, "sundials.%s: every part of the state is a quadrature: choose an explicit solver",
+    return s->host->fail(s->host, CST_EUNSUPPORTED,
+                         "sundials.%s: every part of the state is a quadrature: choose an explicit solver",
                          s->type->name);
   if (s->fixed_point) e->nonlinear = SUNNonlinSol_FixedPoint(e->y, 0, e->context);
   else if (s->linear == SUN_KRYLOV) e->linear = SUNLinSol_SPGMR(e->y, SUN_PREC_NONE, s->krylov, e->context);
@@ -104,7 +106,8 @@ cst_status sun_linear_new(engine *e) {
     new_direct(e);
   }
   if (e->linear || e->nonlinear) return CST_OK;
-  return s->host->fail(s->host, CST_ENOMEM, "sundials.%s: no memory for the linear systems of %zu numbers", s->type->name, e->n_stage);
+  return s->host->fail(s->host, CST_ENOMEM, "sundials.%s: no memory for the linear systems of %zu numbers",
+                       s->type->name, e->n_stage);
 }
 
 void sun_linear_free(engine *e) {

@@ -6,22 +6,32 @@
 #include "sundials.h"
 
 static sun_linear linear_of(const char *name) {
-  return strcmp(name, "dense") == 0 ? SUN_DENSE : strcmp(name, "banded") == 0 ? SUN_BANDED : strcmp(name, "krylov") == 0 ? SUN_KRYLOV : SUN_AUTO;
+  static const char *const names[] = {[SUN_DENSE] = "dense", [SUN_BANDED] = "banded", [SUN_KRYLOV] = "krylov"};
+  for (sun_linear l = SUN_DENSE; l <= SUN_KRYLOV; l++)
+    if (strcmp(name, names[l]) == 0) return l;
+  return SUN_AUTO;
+}
+
+/* Options that a type does not have read as 0 or "". */
+static void read_options(stepper *s, const cst_options *o) {
+  int64_t order = cst_option_integer(o, "order");
+  s->order = (int)(order ? order : cst_option_integer(o, "max_order"));
+  s->linear = linear_of(cst_option_string(o, "linear"));
+  s->fixed_point = strcmp(cst_option_string(o, "corrector"), "fixed_point") == 0;
+  s->lower = cst_option_integer(o, "lower"), s->upper = cst_option_integer(o, "upper");
+  s->krylov = (int)cst_option_integer(o, "krylov_dimension");
+  s->most_inner = (int)cst_option_integer(o, "max_inner");
 }
 
 cst_status sun_create(const cst_solver_config *c, void **state) {
   const cst_host *host = c->host;
-  const cst_options *o = c->options;
   if (c->dtype != CST_F64)
-    return host->fail(host, CST_EUNSUPPORTED, "sundials.%s computes in f64 only: set dtype f64, or choose a solver of rk", c->type->name);
+    return host->fail(host, CST_EUNSUPPORTED,
+                      "sundials.%s computes in f64 only: set dtype f64, or choose a solver of rk", c->type->name);
   stepper *s = host->alloc(host, sizeof *s);
   if (!s) return host->fail(host, CST_ENOMEM, "sundials.%s: no memory", c->type->name);
-  *s = (stepper){.host = host, .type = c->type, .method = c->type->method,
-                 .order = (int)(cst_option_integer(o, "order") + cst_option_integer(o, "max_order")),
-                 .linear = linear_of(cst_option_string(o, "linear")),
-                 .fixed_point = strcmp(cst_option_string(o, "corrector"), "fixed_point") == 0,
-                 .lower = cst_option_integer(o, "lower"), .upper = cst_option_integer(o, "upper"),
-                 .krylov = (int)cst_option_integer(o, "krylov_dimension"), .most_inner = (int)cst_option_integer(o, "max_inner")};
+  *s = (stepper){.host = host, .type = c->type, .method = c->type->method};
+  read_options(s, c->options);
   *state = s;
   return CST_OK;
 }
@@ -42,7 +52,8 @@ cst_status sun_reset(void *state) {
 
 /* An engine for this layout of the state, the one there is or a new one. */
 static cst_status ready(stepper *s, const cst_rhs *f, engine **e) {
-  if (f->rows > 1) return s->host->fail(s->host, CST_EUNSUPPORTED, "sundials.%s takes one row at a time", s->type->name);
+  if (f->rows > 1)
+    return s->host->fail(s->host, CST_EUNSUPPORTED, "sundials.%s takes one row at a time", s->type->name);
   if (*e && sun_engine_fits(*e, f)) return CST_OK;
   sun_engine_free(*e);
   *e = NULL;

@@ -9,8 +9,10 @@
   {"linear", CST_STRING, .string = "auto", .choices = "auto|dense|banded|krylov",                           \
    .help = "linear systems of Newton's method; auto: banded when the Jacobian's band is narrow, else dense; " \
            "krylov: GMRES, which forms no matrix"},                                                         \
-  {"lower", CST_INTEGER, .number = -1, .range = {-1, 1e9}, .help = "diagonals below the main one; -1: what the field says"}, \
-  {"upper", CST_INTEGER, .number = -1, .range = {-1, 1e9}, .help = "diagonals above the main one; -1: what the field says"}, \
+  {"lower", CST_INTEGER, .number = -1, .range = {-1, 1e9},                                                  \
+   .help = "diagonals of the Jacobian below the main one; -1: what the field says"},                        \
+  {"upper", CST_INTEGER, .number = -1, .range = {-1, 1e9},                                                  \
+   .help = "diagonals of the Jacobian above the main one; -1: what the field says"},                        \
   {"krylov_dimension", CST_INTEGER, .number = 30, .range = {1, 10000}, .help = "largest Krylov space"},     \
   {"max_inner", CST_INTEGER, .number = 10000, .range = {1, 1e9},                                            \
    .help = "most steps of its own within one step of fixed size"}
@@ -42,7 +44,8 @@ static const cst_solver_type cvode_adams = {
 static const cst_solver_type ark_dirk = {
   .struct_size = sizeof ark_dirk, .name = "ark_dirk",
   .help = "ARKODE: diagonally implicit Runge-Kutta; for stiff problems with oscillations or many jumps",
-  .options = CST_OPTIONS(LINEAR, {"order", CST_INTEGER, .number = 5, .range = {2, 5}, .help = "order of the method; 2 only for coarse tolerances"}),
+  .options = CST_OPTIONS(LINEAR, {"order", CST_INTEGER, .number = 5, .range = {2, 5},
+                                  .help = "order of the method; 2 only for coarse tolerances"}),
   .method = &sun_ark_dirk, .order = 5, .error_order = 4, .dense_order = 5, .traits = TRAITS, CALLS,
 };
 

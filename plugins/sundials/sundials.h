@@ -113,7 +113,8 @@ int sun_weights(N_Vector y, N_Vector weight, void *engine_);
 void sun_keep_text(int code, const char *module, const char *function, char *text, void *engine_);
 
 /* jacobian.c */
-int sun_jacobian(sunrealtype t, N_Vector y, N_Vector fy, SUNMatrix jac, void *engine_, N_Vector a, N_Vector b, N_Vector c);
+int sun_jacobian(sunrealtype t, N_Vector y, N_Vector fy, SUNMatrix jac, void *engine_, N_Vector a, N_Vector b,
+                 N_Vector c);
 int sun_product(N_Vector v, N_Vector jv, sunrealtype t, N_Vector y, N_Vector fy, void *engine_, N_Vector a);
 
 /* linear.c: fills matrix, linear or nonlinear of an engine. */

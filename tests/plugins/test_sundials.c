@@ -188,7 +188,8 @@ static void linear_solvers_agree(void) {
     double end[4][2 * CELLS], y0[2 * CELLS];
     uint64_t evaluations[4];
     if (!solvers[k].stiff || solvers[k].order == 2) continue;
-    for (int i = 0; i < CELLS; i++) y0[2 * i] = 1 + sin(2 * 3.14159265358979 * (i + 1) / (CELLS + 1)), y0[2 * i + 1] = 3;
+    for (int i = 0; i < CELLS; i++)
+      y0[2 * i] = 1 + sin(2 * 3.14159265358979 * (i + 1) / (CELLS + 1)), y0[2 * i + 1] = 3;
     for (int l = 0; l < 4; l++) {
       setup x;
       setup_init(&x, k, brusselator, 2 * CELLS, 0);
@@ -210,7 +211,8 @@ static void linear_solvers_agree(void) {
 
 static void arrival(void) {
   const double grids[][5] = {{0, 0.1, 0.7, 0.7, 3}, {3, 3, 2.2, 1, -1}, {-2, -2, -2, -2, -2},
-                             {1e6, 1e6 + 1e-3, 1e6 + 1, 1e6 + 1, 1e6 + 2}, {1, 1 + DBL_EPSILON, 1 + 1e-15, 1 + 1e-13, 2}};
+                             {1e6, 1e6 + 1e-3, 1e6 + 1, 1e6 + 1, 1e6 + 2},
+                             {1, 1 + DBL_EPSILON, 1 + 1e-15, 1 + 1e-13, 2}};
   for (int k = 0; k < SOLVERS; k++)
     for (size_t g = 0; g < 5; g++)
       for (int stops = 0; stops < 2; stops++) {
@@ -327,7 +329,8 @@ static void parts(void) {
           setup_init(&x, k, field_fast, 1, 1);
           if (bare) x.p.rhs.jvp = NULL, x.p.rhs.jacobian = NULL;
           x.p.part[1].flags |= free ? CST_PART_UNCONTROLLED : 0u;
-          setup_open(&x, k, (cst_given[]){{.name = "linear", .kind = CST_STRING, .string = krylov ? "krylov" : "auto"}}, 1);
+          const cst_given linear = {.name = "linear", .kind = CST_STRING, .string = krylov ? "krylov" : "auto"};
+          setup_open(&x, k, &linear, 1);
           CU_ASSERT_EQUAL(solve_run(&x.s, (double[]){1, 0}, (double[]){0, 10}, 2), CST_OK);
           const double a = 1e-3, q = (20 - exp(-10 * a) * (a * sin(200) + 20 * cos(200))) / (a * a + 400);
           CU_ASSERT_DOUBLE_EQUAL(x.s.y[0], exp(-10 * a), 1e-4);
@@ -382,10 +385,13 @@ static void unsuited(void) {
     setup x;
     setup_init(&x, 1, robertson, 3, 0);
     x.c.max_steps = 20000;
-    setup_open(&x, 1, (cst_given[]){{.name = "corrector", .kind = CST_STRING, .string = newton ? "newton" : "fixed_point"}}, 1);
+    const char *how = newton ? "newton" : "fixed_point";
+    const cst_given corrector = {.name = "corrector", .kind = CST_STRING, .string = how};
+    setup_open(&x, 1, &corrector, 1);
     CU_ASSERT_EQUAL(solve_run(&x.s, (double[]){1, 0, 0}, (double[]){0, 1e11}, 2), CST_EMAXSTEPS);
     CU_ASSERT(x.s.stats.accepted == 20000 && x.s.stats.evaluations < 400000);
-    CU_ASSERT(says("solve stopped at t = ") && says("max_steps") && says("of order ") && says("try sundials.cvode_bdf"));
+    CU_ASSERT(says("solve stopped at t = ") && says("max_steps"));
+    CU_ASSERT(says("of order ") && says("try sundials.cvode_bdf"));
     setup_close(&x);
     setup_init(&x, 1, robertson, 3, 0);
     x.c.step = 1e10;
@@ -443,7 +449,8 @@ static void field_fails(void) {
         setup_open(&x, k, NULL, 0);
         cst_status st = solve_run(&x.s, (double[]){1, 0}, (double[]){0, 1e3}, 2);
         CU_ASSERT_EQUAL(st, answer[a] == CST_RETRY ? CST_ESTEPMIN : answer[a]);
-        CU_ASSERT(says(answer[a] == CST_RETRY ? jacobian ? "the Jacobian is not defined at t = " : "the field is not defined at t = 1," : "the cat is on the keyboard"));
+        const char *undefined = jacobian ? "the Jacobian is not defined at t = " : "the field is not defined at t = 1,";
+        CU_ASSERT(says(answer[a] == CST_RETRY ? undefined : "the cat is on the keyboard"));
         CU_ASSERT(says("solve at t = ") && (jacobian || x.s.stats.t <= 1) && isfinite(x.s.y[0]));
         setup_close(&x);
       }
@@ -479,7 +486,8 @@ static cst_status scarce_solve(cst_context *own, problem *p, int kind) {
   cst_integrator *i;
   double y[4] = {1, 0, 1, 0};
   CST_TRY(cst_integrator_new(cst_host_of(own), &c, &i));
-  cst_integration run = {.struct_size = sizeof run, .rhs = &p->rhs, .times = (const double[]){0, 0.01, 1}, .n_times = 3, .y = y};
+  const double times[3] = {0, 0.01, 1};
+  cst_integration run = {.struct_size = sizeof run, .rhs = &p->rhs, .times = times, .n_times = 3, .y = y};
   cst_status st = cst_integrate(i, &run);
   cst_integrator_free(i);
   return st;
@@ -518,6 +526,12 @@ static void refusals(void) {
     setup_open(&x, k, NULL, 0);
     CU_ASSERT_EQUAL(solve_run(&x.s, (double[]){1, 0}, (double[]){0, 2}, 2), CST_EINVAL);
     CU_ASSERT(says("y[1] is 0 and so is its tolerance: give an atol above 0"));
+    setup_close(&x);
+    setup_init(&x, k, field_rotation, 2, 0);
+    x.c.rtol = x.c.atol = 1e-19;
+    setup_open(&x, k, NULL, 0);
+    CU_ASSERT_EQUAL(solve_run(&x.s, (double[]){1, 0}, (double[]){0, 2}, 2), CST_ESTEPMIN);
+    CU_ASSERT(says("the tolerances ask for more digits than f64 has"));
     setup_close(&x);
     if (!solvers[k].stiff) continue;
     setup_init(&x, k, field_rotation, 2, 0);
