@@ -83,6 +83,7 @@ describe("stiff solvers", function()
 
   it("train a network on a fast variable, with a quadrature beside it", function()
     local net = cs.nn.mlp { 2, 4, 1 }
+    net.flat:copy(cs.rng(9):normal(#net) * 0.3)
     local flow = cs.ode { solver = "kencarp4", gradient = "discrete", rtol = 1e-5, parts = { cost = "quadrature" },
       field = function(_, s)
         local fast, slow = s.z:columns()
@@ -90,13 +91,13 @@ describe("stiff solvers", function()
         return { z = cs.stack { 1e4 * (u - fast), fast - slow }, cost = (s.z ^ 2):sum(2) }
       end }
     local y0 = { z = cs.rows(cs.tensor { { 0.3, 1 }, { -0.2, 0.5 } }), cost = 0 }
-    local first
-    local r = cs.train { parameters = net, optimizer = cs.optim.adam { lr = 2e-2 }, steps = 40, quiet = true,
+    local later, first = cs.tensor { { 0, 0 }, { 1, 1 }, { 1, 1 } } -- the start is given
+    local r = cs.train { parameters = net, optimizer = cs.optim.adam { lr = 2e-2 }, steps = 80, quiet = true,
       loss = function()
         local v = flow(y0, { 0, 0.5, 1 })
-        return ((v.z - 0.4) ^ 2):mean() + 0.01 * v.cost:mean()
+        return ((v.z - 0.4) ^ 2 * later):mean() + 0.01 * v.cost:mean()
       end,
       every = { [1] = function(run) first = first or run.loss end } }
-    assert(r.status == "ok" and r.loss < 0.7 * first, ("from %g to %g"):format(first, r.loss))
+    assert(r.status == "ok" and r.loss < 0.5 * first, ("from %g to %g"):format(first, r.loss))
   end)
 end)
