@@ -96,7 +96,7 @@ local methods = {
   { "euler", fixed, 19, colour = "#999999" }, { "midpoint", fixed, 17, colour = "#E69F00" },
   { "heun", fixed, 17, colour = "#CC79A7" }, { "rk4", fixed, 14, colour = "#D55E00" },
   { "bosh3", adaptive, colour = "#56B4E9" }, { "dopri5", adaptive, colour = "#0072B2" },
-  { "tsit5", adaptive, colour = "#009E73" },
+  { "tsit5", adaptive, colour = "#009E73" }, { "dop853", adaptive, colour = "#000000" },
 }
 local result, series = { resnet_difference = difference }, {}
 for _, m in ipairs(methods) do
