@@ -73,14 +73,12 @@ static inline void scaled(int n, double h, const double *w, double *c) {
   for (int j = 0; j < n; j++) c[j] = h * w[j];
 }
 
-/* k_i = f(t + c_i h, y + h sum a_ij k_j) */
-static cst_status stage(rk *r, cst_step *s, const rk_record *rec, const void **k, int i) {
+/* k_i = f(t + c_i h, y + sum c_j k_j), c = h times row i of a. */
+static cst_status stage(rk *r, cst_step *s, const rk_record *rec, const void **k, int i, const double *c) {
   cst_rhs *f = s->rhs;
   bool last = r->fsal && i == r->stages - 1;
-  double h = *s->h, t = rk_time(r, i, *s->t, h, *s->t1);
+  double t = rk_time(r, i, *s->t, *s->h, *s->t1);
   void *slope = last ? s->f1 : rk_slope(r, f, rec, i), *y = last ? s->y1 : r->y;
-  double c[RK_STAGES];
-  scaled(i, h, rk_row(r, i), c);
   r->combine(f->n_stage, s->y, (size_t)i, c, k, y);
   if (s->tape) {
     void *residual = rec->residual + (size_t)(i - 1) * f->residual_bytes;
@@ -102,7 +100,9 @@ static bool finite_slope(const rk *r, const cst_step *s, const void *k) {
 /* The stages of the dense output, after the estimate. */
 static cst_status dense_stages(rk *r, cst_step *s, const rk_record *rec, const void **k) {
   for (int i = r->stages; i < rk_count(r, s->dense_wanted); i++) {
-    CST_TRY(stage(r, s, rec, k, i));
+    double c[RK_STAGES];
+    scaled(i, *s->h, rk_row(r, i), c);
+    CST_TRY(stage(r, s, rec, k, i, c));
     if (finite_slope(r, s, k[i])) continue;
     if (!s->error_sum)
       return r->host->fail(r->host, CST_ENONFINITE,
@@ -187,10 +187,12 @@ cst_status rk_step(void *state, cst_step *s) {
   rk *r = state;
   rk_record rec;
   const void *k[RK_STAGES];
+  double c[RK_STAGES * (RK_STAGES - 1) / 2]; /* h a: its rows one after the other */
   CST_TRY(place(r, s, &rec));
+  scaled(r->stages * (r->stages - 1) / 2, *s->h, r->tab->a, c);
   rk_slopes(r, s->rhs, &rec, rk_count(r, s->dense_wanted), s->f0, s->f1, k);
   if (s->rhs->n > s->rhs->n_stage) add_quadrature(r, s, &rec, 0, k[0]);
-  for (int i = 1; i < r->stages; i++) CST_TRY(stage(r, s, &rec, k, i));
+  for (int i = 1; i < r->stages; i++) CST_TRY(stage(r, s, &rec, k, i, c + i * (i - 1) / 2));
   finish(r, s, &rec, k);
   if (estimates(r, s)) estimate(r, s, &rec, k);
   CST_TRY(dense_stages(r, s, &rec, k));
