@@ -35,6 +35,20 @@ describe("ode", function()
     near(flow({ 1 }, { 0, 1 })[2], { math.exp(-2) }, 1e-8)
   end)
 
+  it("has gradients of captures beside some of another type, without a cotangent", function()
+    local p = cs.parameters { w = cs.tensor { { 0.5, 1 }, { 0.7, -0.3 } }, z = cs.tensor { 0.3, 0.2 } }
+    local y0 = cs.rows(cs.tensor { { 1, 0.5 }, { 0.2, 0.3 } })
+    local which = cs.index { 1, 2, 1 }
+    local function gradient(name, control)
+      local flow = cs.ode { rtol = 1e-9, atol = 1e-11, gradient = name, control = control, field = function(_, y)
+        return cs.tanh(y:matmul(p.w)) * p.z:take(which, 1):sum()
+      end }
+      return cs.grad(function() return (flow(y0, { 0, 0.5, 1 }) ^ 2):sum() end)(p)
+    end
+    local exact = gradient("discrete", "batch")
+    for _, control in ipairs { "batch", "row" } do near(gradient("backsolve", control), exact:totable(), 1e-6) end
+  end)
+
   it("gives failures as results", function()
     local flow = cs.ode { field = function(_, y) return y ^ 2 end, max_steps = 1000 }
     local sol = flow:solve({ 1 }, { 0, 2 })
