@@ -60,6 +60,7 @@ local function as_real(x) return x.dtype == core.dtype() and x or core.cast(x, c
 
 --- A zero for each row.
 local function zero_of_rows(state)
+  if state.rows == 0 then return core.reshape(state.parts[1].value, { 0 }) end
   local wide = core.reshape(state.parts[1].value, { state.rows, -1 })
   return core.zeros_like(core.reshape(core.slice(wide, 2, 1, 1), { state.rows }))
 end
@@ -84,11 +85,29 @@ local function for_script(state, ys)
   return named
 end
 
+--- A state has all its parts, and no others; `new` of a reset may leave out parts that stay as they are.
+local function check_state(state, what, new)
+  if state.single then
+    if core.kind(new) or type(new) == "number" then return end
+    core.fail(("%s must give a state, got a %s"):format(what, type(new)))
+  end
+  if type(new) ~= "table" or core.kind(new) then
+    core.fail(("%s must give a table of parts, got a %s"):format(what, core.kind(new) or type(new)))
+  end
+  local names = {}
+  for i, p in ipairs(state.parts) do names[i], names[p.name] = p.name, true end
+  for name in pairs(new) do
+    if not names[name] then options.unknown(("the state (in what %s gave)"):format(what), tostring(name), names) end
+  end
+end
+
 local function from_script(state, what, new, old)
+  check_state(state, what, new)
   local out = {}
   for i, p in ipairs(state.parts) do
-    local v = state.single and new or (type(new) == "table" and new[p.name])
-    if v == nil or v == false then v = old[i] end
+    local v = new
+    if not state.single then v = new[p.name] end
+    if v == nil then v = old[i] end
     if type(v) == "number" then v = core.full_like(old[i], v) end
     if not core.kind(v) then core.fail(what .. " must give a state") end
     v = as_real(v)
@@ -197,7 +216,9 @@ local function piece(flow, events, state, times, way)
   local last = core.slice(times, #times.shape, n, n)
   return function(c)
     local now, stop = c.now, core.broadcast_like(core.reshape(last, { -1 }), c.now)
-    local ending = core.where(c.done, now, stop)
+    -- an event at the last time may come out a little beyond it
+    local over = core.ge((now - stop) * core.reshape(way, { -1 }), 0)
+    local ending = core.where(core.maximum(c.done, as_real(over)), now, stop)
     local here = { parts = {}, rows = state.rows, single = state.single, lone = state.lone }
     for i, p in ipairs(state.parts) do
       here.parts[i] = { name = p.name, value = c.y[i], flags = p.flags, shape = p.shape }
@@ -213,10 +234,11 @@ local function piece(flow, events, state, times, way)
       inner[i] = core.slice(v, 2, 2, n + 1)
     end
     local exact, at = sharpen(flow, events, here, tau, which, before)
-    local out = put(table.move(c.out, 1, #c.out, 1, {}), between(times, now, tau, way, state.rows), inner)
+    -- pieces meet at tau': an output between tau and tau' has the value at tau
+    local out = put(table.move(c.out, 1, #c.out, 1, {}), between(times, now, exact, way, state.rows), inner)
     local ended = core.maximum(terminal_of(events, which), core.eq(which, 0))
     local stopped = terminal_of(events, which)
-    local beyond = core.gt((times - column(tau, state.rows)) * way, 0) * column(stopped, state.rows)
+    local beyond = core.gt((times - column(exact, state.rows)) * way, 0) * column(stopped, state.rows)
     local held = {}
     for i, v in ipairs(at) do held[i] = repeated(v, n) end
     out = put(out, beyond, held)

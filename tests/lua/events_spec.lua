@@ -71,6 +71,48 @@ describe("events", function()
     raises(function() ball({ g = 9.81, e = 0.5 }, { control = "batch" })(y0, { 0, 1 }) end, "control", "row")
   end)
 
+  it("happen at an output, which has a value", function()
+    -- located on the dense output, sharpened after: the output may lie between the two times
+    for _, solver in ipairs { "dopri5", "dop853", "bosh3" } do
+      for _, rtol in ipairs { 1e-3, 1e-6, 1e-9 } do
+        local v, happened = cs.ode { solver = solver, rtol = rtol, atol = rtol,
+          field = function(_, s)
+            local x, v = s:columns()
+            return cs.stack { v, -x }
+          end,
+          events = { { when = function(_, s) return s:column(1) end, most = 2,
+            reset = function(_, s) return cs.stack { 0 * s:column(1), -s:column(2) } end } } }({ 0, 1 },
+          { 0, math.pi / 2, math.pi, 4 })
+        v = v:abs() -- within the tolerance the event may come just before the output as well
+        near(v, { { 0, 1 }, { 1, 0 }, { 0, 1 }, { math.sin(4 - math.pi), math.cos(4 - math.pi) } }, 20 * rtol)
+        near(happened.count:item(), 1, 0)
+      end
+    end
+    local function ramp(t)
+      return cs.ode { field = function(_, y) return 0 * y + 1 end,
+        events = { { when = function(_, y) return y:column(1) ^ 2 - 1 / 4 end, most = 3,
+          reset = function(_, y) return 2 * y end } } }({ 0 }, t)
+    end
+    near(ramp { 0, 0.25, 0.5 }, { { 0 }, { 0.25 }, { 0.5 } }, 1e-15)
+    near(ramp { 0, -0.25, -0.5, -1 }, { { 0 }, { -0.25 }, { -0.5 }, { -1.5 } }, 1e-12)
+  end)
+
+  it("happen to no rows", function()
+    local v, happened = ball({ g = 9.81, e = 0.5 })(cs.rows(cs.zeros(0, 2)), { 0, 1 })
+    assert(v.shape[1] == 0 and happened.count.shape[1] == 0)
+  end)
+
+  it("refuse a reset that gives no state, or parts that are not there", function()
+    local function with(reset)
+      return cs.ode { field = function(_, s) return { x = 0 * s.x + 1, n = 0 } end,
+        events = { { when = function(_, s) return s.x:column(1) - 0.5 end, reset = reset } } }
+    end
+    local y0 = { x = { 0 }, n = { 0 } }
+    near(with(function(_, s) return { n = s.n + 1 } end)(y0, { 0, 1 }).n, { { 0 }, { 1 } }, 0)
+    raises(function() with(function(_, s) return { xx = s.x } end)(y0, { 0, 1 }) end, "'xx'", "reset of event 1", "'x'")
+    raises(function() with(function() end)(y0, { 0, 1 }) end, "reset of event 1", "got a nil")
+  end)
+
   it("end a solve, and its state is held", function()
     local flow = cs.ode { rtol = 1e-10, field = function(_, y) return -y end,
       events = { { when = function(_, y) return y:column(1) - 0.5 end, terminal = true } } }
