@@ -141,8 +141,9 @@ local function chosen(which, list, otherwise)
   return out
 end
 
---- tau', and the state there: by Newton's method once.
-local function sharpen(flow, events, state, tau, which, ys)
+--- tau', and the state there: by Newton's method once. Where g jumps over zero, as with a control, there is no
+--- slope to follow, and the time stands.
+local function sharpen(flow, events, state, now, tau, which, ys)
   local zero = core.zeros_like(tau)
   local slopes = from_script(state, "the field", flow:evaluate(tau, for_script(state, ys)), ys)
   local values, rates = {}, {}
@@ -151,7 +152,9 @@ local function sharpen(flow, events, state, tau, which, ys)
     local v, rate = transform.jvp(g)({ tau, ys }, { core.ones_like(tau), slopes })
     values[k], rates[k] = v, rate
   end
-  local step = core.neg(chosen(which, values, zero)) / core.detach(chosen(which, rates, core.ones_like(tau)))
+  local value, rate = chosen(which, values, zero), core.detach(chosen(which, rates, core.ones_like(tau)))
+  local smooth = core.lt(core.abs(value), core.abs(rate * (tau - now)))
+  local step = core.where(smooth, core.neg(value) / core.where(smooth, rate, 1), 0)
   local moved = {}
   for i, y in ipairs(ys) do moved[i] = y + beside(as_real(step), y) * slopes[i] end
   return tau + step, moved
@@ -233,7 +236,7 @@ local function piece(flow, events, state, times, way)
       before[i] = core.reshape(core.slice(v, 2, n + 2, n + 2), shape)
       inner[i] = core.slice(v, 2, 2, n + 1)
     end
-    local exact, at = sharpen(flow, events, here, tau, which, before)
+    local exact, at = sharpen(flow, events, here, now, tau, which, before)
     -- pieces meet at tau': an output between tau and tau' has the value at tau
     local out = put(table.move(c.out, 1, #c.out, 1, {}), between(times, now, exact, way, state.rows), inner)
     local ended = core.maximum(terminal_of(events, which), core.eq(which, 0))

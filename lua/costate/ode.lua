@@ -284,6 +284,23 @@ function Flow:build(y0, t)
   return deliver(state, c.out), deliver_events(state, list.most, c, found)
 end
 
+--- The field at a time and the values there of a solve that began at y0: with its batch axis, as when it is
+--- recorded.
+function Flow:slope(y0, values, t)
+  local state, ys, named, out = self:state_of(y0), {}, {}, {}
+  for i, p in ipairs(state.parts) do
+    ys[i] = core.rows(core.reshape(state.single and values or values[p.name], p.shape))
+    named[p.name] = ys[i]
+  end
+  local dy = self:evaluate(core.tensor(t, "f64"), state.single and ys[1] or named)
+  for i, p in ipairs(state.parts) do
+    local d = dy
+    if not state.single then d = dy[p.name] end
+    out[i] = result_like(d, ys[i], p.name)
+  end
+  return deliver(state, out)
+end
+
 -- ---- outside of traces --------------------------------------------------------------------------------
 
 --- Recorded once more at every call: an equal recording finds its program again.

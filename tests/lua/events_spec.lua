@@ -97,6 +97,22 @@ describe("events", function()
     near(ramp { 0, -0.25, -0.5, -1 }, { { 0 }, { -0.25 }, { -0.5 }, { -1.5 } }, 1e-12)
   end)
 
+  it("happen where a function jumps over zero", function()
+    local u = cs.control({ 0, 0.5 }, { 1, 3 }, "constant")
+    local v, happened = cs.ode { field = function(_, y) return 0 * y + 1 end,
+      events = { { when = function(t, y) return u(t) - 2 + 1e-3 * y:column(1) end, reset = function(_, y) return y + 1 end } } }(
+      { 0 }, { 0, 0.25, 1 })
+    near(v, { { 0 }, { 0.25 }, { 2 } }, 1e-9)
+    near(happened.times[1], 0.5, 1e-12)
+  end)
+
+  it("refuse functions whose rows depend on each other", function()
+    local flow = cs.ode { field = function(_, y) return -y end, events = { { when = function(_, y)
+      return y:column(1) - y:mean()
+    end } } }
+    raises(function() flow(cs.rows(cs.tensor { { 1 }, { 2 } }), { 0, 1 }) end, "events", "depend on each other", "events_spec.lua")
+  end)
+
   it("happen to no rows", function()
     local v, happened = ball({ g = 9.81, e = 0.5 })(cs.rows(cs.zeros(0, 2)), { 0, 1 })
     assert(v.shape[1] == 0 and happened.count.shape[1] == 0)

@@ -70,7 +70,15 @@ describe("ode", function()
     near(sol(1), sol.values[2], 0)
     near(sol:slope(0.5), { -math.cos(0.5) * exact(0.5)[1], -math.cos(0.5) * exact(0.5)[2] }, 1e-7)
     near(flow:solve({ 1, 2 }, { 5, 0 })(2.5), { math.exp(math.sin(5) - math.sin(2.5)), 2 * math.exp(math.sin(5) - math.sin(2.5)) }, 1e-7)
+    local axes = cs.ode { field = function(t, y) return y:slice(2, 1, 2) * y:sum(2):reshape { 1, 1 } * 0 + 3 end }
+    near(axes:solve({ 1, 2 }, { 0, 1 }):slope(0.5), { 3, 3 }, 0)
+    local quadrature = cs.ode { parts = { q = "quadrature" }, field = function(_, s) return { y = 2, q = s.y:sum(2) } end }
+    local there = quadrature:solve({ y = { 1, 2 }, q = 0 }, { 0, 1 }):slope(0.5)
+    near(there.y, { 2, 2 }, 0)
+    near(there.q, 5, 1e-9)
     raises(function() sol(7) end, "outside", "0 to 5")
+    raises(function() sol { "1" } end, "a string")
+    raises(function() cs.grad(function(x) return (sol(1) * x):sum() end)(cs.tensor { 1, 1 }) end, "outside of traced")
     local batch = flow:solve(cs.rows(cs.tensor { { 1 }, { 3 } }), { 0, 5 })
     near(batch { 1, 2 }, { { { exact(1)[1] }, { exact(2)[1] } }, { { 3 * exact(1)[1] }, { 3 * exact(2)[1] } } }, 1e-7)
     local steps, sum = sol.steps, 0
