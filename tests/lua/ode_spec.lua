@@ -19,6 +19,10 @@ describe("ode", function()
     near(w.cost:column(2), { q, 4 * q }, 1e-8)
   end)
 
+  it("may have a relative tolerance alone, also where a component is zero", function()
+    near(cs.ode { rtol = 1e-8, atol = 0, field = function(_, y) return -y end }({ 0, 1 }, { 0, 1 })[2], { 0, math.exp(-1) }, 1e-7)
+  end)
+
   it("knows time, columns, constants", function()
     local flow = cs.ode { rtol = 1e-10, field = function(t, u)
       local a = u:columns()
