@@ -303,16 +303,17 @@ end
 
 -- ---- outside of traces --------------------------------------------------------------------------------
 
+--- Tensors, which the script's tables may go on without.
+local function as_state(y0)
+  if not is_parts(y0) then return as_tensor(y0) end
+  local copy = {}
+  for k, v in pairs(y0) do copy[k] = as_tensor(v) end
+  return copy
+end
+
 --- Recorded once more at every call: an equal recording finds its program again.
 function Flow:eager(y0, t)
-  t = as_times(t)
-  if is_parts(y0) then
-    local copy = {}
-    for k, v in pairs(y0) do copy[k] = as_tensor(v) end
-    y0 = copy
-  else
-    y0 = as_tensor(y0)
-  end
+  t, y0 = as_times(t), as_state(y0)
   local leaves, key, layout = trace.flatten { y0 = y0, t = t }
   local out_spec
   local new = {}
@@ -358,6 +359,7 @@ end
 function Flow:solve(y0, t)
   if y0 == nil or t == nil then core.fail("solve takes an initial state and times: flow:solve(y0, t)") end
   if core.current() then core.fail("flow:solve is for outside of traced functions; inside use flow(y0, t)") end
+  y0 = as_state(y0)
   local result, status, message, program, times = self:eager(y0, t)
   return solution { values = result.values, events = result.events, t = times, status = status, message = message,
     stats = program:stats().forward, attempts = program:attempts(), flow = self, y0 = y0 }

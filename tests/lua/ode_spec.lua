@@ -80,6 +80,10 @@ describe("ode", function()
     local there = quadrature:solve({ y = { 1, 2 }, q = 0 }, { 0, 1 }):slope(0.5)
     near(there.y, { 2, 2 }, 0)
     near(there.q, 5, 1e-9)
+    local start = { 1, 2 }
+    sol = flow:solve(start, { 0, 1, 5 })
+    start[1] = 7
+    near(sol(2.5), exact(2.5), 1e-7)
     raises(function() sol(7) end, "outside", "0 to 5")
     raises(function() sol { "1" } end, "a string")
     raises(function() cs.grad(function(x) return (sol(1) * x):sum() end)(cs.tensor { 1, 1 }) end, "outside of traced")
