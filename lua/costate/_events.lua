@@ -60,8 +60,12 @@ local function as_real(x) return x.dtype == core.dtype() and x or core.cast(x, c
 
 --- A zero for each row.
 local function zero_of_rows(state)
-  if state.rows == 0 then return core.reshape(state.parts[1].value, { 0 }) end
-  local wide = core.reshape(state.parts[1].value, { state.rows, -1 })
+  local value = state.parts[1].value
+  for _, p in ipairs(state.parts) do
+    if p.value.rows then value = p.value end
+  end
+  if state.rows == 0 then return core.reshape(value, { 0 }) end
+  local wide = core.reshape(value, { state.rows, -1 })
   return core.zeros_like(core.reshape(core.slice(wide, 2, 1, 1), { state.rows }))
 end
 
@@ -180,6 +184,34 @@ local function terminal_of(events, which)
   return chosen(which, list, core.zeros_like(which))
 end
 
+-- ---- what is asked ----------------------------------------------------------------------------------------
+
+--- The states of a batch as rows, which have times of their own. (Those of a trace must be rows already.)
+function M.rows(y0)
+  local function as_rows(v)
+    if core.kind(v) == "tensor" and v.rank >= 2 and not v.rows then return core.rows(v) end
+    return v
+  end
+  if core.kind(y0) then return as_rows(y0) end
+  local out = {}
+  for name, v in pairs(y0) do out[name] = as_rows(v) end
+  return out
+end
+
+--- Times that are known are in order: pieces of a solve would not notice.
+function M.check_times(times)
+  if core.kind(times) ~= "tensor" then return end
+  local list = times:totable()
+  for _, t in ipairs(times.rank == 2 and list or { list }) do
+    local way = t[#t] < t[1] and -1 or 1
+    for k = 2, #t do
+      if (t[k] - t[k - 1]) * way < 0 then
+        core.fail(("time %d of %d, %s, is out of order"):format(k, #t, core.format(t[k])))
+      end
+    end
+  end
+end
+
 -- ---- the whole ------------------------------------------------------------------------------------------
 
 --- Times of a piece: its start, the outputs held within it, its end.
@@ -257,6 +289,10 @@ end
 --- which [B, most] (0: nothing), states [B, most, ...], count [B], complete [B] }.
 function M.build(flow, events, state, times)
   local rows, n = state.rows, times.shape[#times.shape]
+  M.check_times(times)
+  local own = state.lone
+  for _, p in ipairs(state.parts) do own = own or p.value.rows end
+  if not own then core.fail("events of a batch happen to rows: make them with cs.rows(y0)") end
   local start = core.slice(times, #times.shape, 1, 1)
   local zero = zero_of_rows(state)
   local now = core.reshape(start, { -1 }) + zero

@@ -314,6 +314,10 @@ end
 --- Recorded once more at every call: an equal recording finds its program again.
 function Flow:eager(y0, t)
   t, y0 = as_times(t), as_state(y0)
+  if self.options.events then
+    y0 = events.rows(y0)
+    events.check_times(t)
+  end
   local leaves, key, layout = trace.flatten { y0 = y0, t = t }
   local out_spec
   local new = {}

@@ -113,6 +113,17 @@ describe("events", function()
     raises(function() flow(cs.rows(cs.tensor { { 1 }, { 2 } }), { 0, 1 }) end, "events", "depend on each other", "events_spec.lua")
   end)
 
+  it("happen to a batch that is not rows yet, beside parts given as a number", function()
+    local flow = cs.ode { field = function() return { n = 0, x = 1 } end, events = { {
+      when = function(_, s) return s.x:column(1) - 0.5 end,
+      reset = function(_, s) return { n = s.n + 1, x = s.x - 0.5 } end } } }
+    near(flow({ n = 0, x = { { 0 }, { 0.1 } } }, { 0, 0.75, 1.3 }).n, { { 0, 1, 2 }, { 0, 1, 2 } }, 0)
+    raises(function()
+      cs.grad(function(y) return (flow({ n = 0, x = y }, { 0, 1 }).x):sum() end)(cs.tensor { { 0 }, { 0.1 } })
+    end, "cs.rows")
+    raises(function() ball({ g = 9.81, e = 0.8 })({ 1, 0 }, { 0, 2, 1 }) end, "time 3 of 3", "out of order")
+  end)
+
   it("happen to no rows", function()
     local v, happened = ball({ g = 9.81, e = 0.5 })(cs.rows(cs.zeros(0, 2)), { 0, 1 })
     assert(v.shape[1] == 0 and happened.count.shape[1] == 0)
