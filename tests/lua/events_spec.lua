@@ -61,6 +61,26 @@ describe("events", function()
     end)
   end
 
+  it("have tangents, also in the last time, and survive a program that replays its steps", function()
+    local y0 = cs.rows(cs.tensor { { 1, 0 }, { 2, 0 }, { 5, 1 } })
+    local flow = ball { g = 9.81, e = 0.5 }
+    local function loss(y, t) return (flow(y, t) ^ 2):sum() end
+    local t = cs.tensor({ 0, 0.5, 1 }, "f64")
+    local y_bar, t_bar = cs.grad(loss)(y0, t)
+    for k = 1, 3 do
+      local e = cs.tensor({ k == 1 and 1 or 0, k == 2 and 1 or 0, k == 3 and 1 or 0 }, "f64")
+      local _, dot = cs.jvp(loss)({ y0, t }, { 0 * y0, e })
+      near(dot:item(), t_bar[k], 1e-9)
+    end
+    local _, dot = cs.jvp(loss)({ y0, t }, { cs.ones_like(y0), 0 * t })
+    near(dot:item(), y_bar:sum():item(), 1e-9)
+    flow(y0, t)
+    local program = flow.last.program
+    program:configure(1, true)
+    local status, message = program:run()
+    assert(status == "ok", message)
+  end)
+
   it("happen to each row at its own time", function()
     local y0 = cs.rows(cs.tensor { { 1, 0 }, { 2, 0 }, { 5, 1 } })
     local values, happened = ball({ g = 9.81, e = 0.5 })(y0, { 0, 0.5, 1 })

@@ -53,6 +53,26 @@ describe("ode", function()
     for _, control in ipairs { "batch", "row" } do near(gradient("backsolve", control), exact:totable(), 1e-6) end
   end)
 
+  it("has derivatives in times that repeat, or where a step ends", function()
+    for _, solver in ipairs { "dopri5", "rk4" } do
+      local flow = cs.ode { solver = solver, step = solver == "rk4" and 0.01 or nil, rtol = 1e-10, atol = 1e-12,
+        field = function(t, y) return cs.sin(y + t) + 1 end }
+      for _, list in ipairs { { 0, 0.5, 0.7, 1 }, { 0, 0.25, 1, 1 }, { 0, 0, 1 }, { 1, 0.4, 0, 0 }, { 0.3, 0.3 } } do
+        local n, t = #list, cs.tensor(list, "f64")
+        local weight = cs.linspace(0.5, 1, n)
+        local function loss(times) return (flow({ 0.7 }, times):reshape { n } * weight):sum() end
+        local bar, v = cs.grad(loss)(t), flow({ 0.7 }, t)
+        for k = 1, n do
+          local e = {}
+          for i = 1, n do e[i] = i == k and 1 or 0 end
+          local _, dot = cs.jvp(loss)({ t }, { cs.tensor(e, "f64") })
+          near(dot:item(), bar[k], 1e-8)
+          if k > 1 then near(bar[k], weight[k] * (math.sin(v[k][1] + list[k]) + 1), 1e-5) end
+        end
+      end
+    end
+  end)
+
   it("gives failures as results", function()
     local flow = cs.ode { field = function(_, y) return y ^ 2 end, max_steps = 1000 }
     local sol = flow:solve({ 1 }, { 0, 2 })
