@@ -169,6 +169,7 @@ static cst_status locate_state_new(cst_context *ctx, const cst_instruction *q, s
   CST_TRY(cst_field_rhs_new(o->field, 1, o->flags, (const char *const *)o->names, cst_solve_plan_programs(o, false), &s->rhs));
   CST_TRY(cst_field_rhs_new(p->field, 1, NULL, NULL, 1u << FIELD_EVAL, &s->events));
   cst_rhs *f = cst_field_rhs_base(s->rhs), *e = cst_field_rhs_base(s->events);
+  f->lower = o->o.lower, f->upper = o->o.upper;
   cst_integrator_config c = cst_solve_config(o, f);
   CST_TRY(cst_integrator_new(cst_host_of(ctx), &c, &s->integrator));
   size_t bytes = ((e->n + 1) * sizeof(double) + 63) & ~(size_t)63;

@@ -7,7 +7,7 @@
 
 void cst_solve_defaults(cst_solve_options *o) {
   *o = (cst_solve_options){.solver = "dopri5", .gradient = "discrete", .controller = "i", .rtol = 1e-6,
-                           .atol = 1e-9, .max_steps = 100000};
+                           .atol = 1e-9, .max_steps = 100000, .lower = SIZE_MAX, .upper = SIZE_MAX};
 }
 
 static void plan_destroy(cst_object *o) {
@@ -197,7 +197,7 @@ cst_status cst_solve_plan_tangent(const cst_solve_plan *p, const bool *has_captu
   cst_status st = tangent_function(p, has_capture, timed, &f);
   if (st == CST_OK) st = new_plan(p->ctx, f, 2 * p->n_parts, flags, names, &p->o, &q);
   if (st == CST_OK) st = copy_types(p, q);
-  if (q) q->timed = timed, q->per_row = p->per_row;
+  if (q) q->timed = timed, q->per_row = p->per_row, q->o.lower = q->o.upper = SIZE_MAX;
   cst_object_release(f);
   if (st == CST_OK) *out = q;
   else cst_object_release(q);
@@ -223,7 +223,8 @@ static bool plan_same(const cst_object *a, const cst_object *b) {
          p->n_parts == q->n_parts && memcmp(p->flags, q->flags, p->n_parts * sizeof *p->flags) == 0 &&
          p->o.rtol == q->o.rtol && p->o.atol == q->o.atol && p->o.step == q->o.step &&
          p->o.first_step == q->o.first_step && p->o.min_step == q->o.min_step &&
-         p->o.max_step == q->o.max_step && p->o.max_steps == q->o.max_steps && p->o.trace == q->o.trace && p->per_row == q->per_row && p->o.memory == q->o.memory &&
+         p->o.max_step == q->o.max_step && p->o.max_steps == q->o.max_steps && p->o.trace == q->o.trace &&
+         p->o.lower == q->o.lower && p->o.upper == q->o.upper && p->per_row == q->per_row && p->o.memory == q->o.memory &&
          same_options(p->solver_options, q->solver_options) &&
          same_options(p->controller_options, q->controller_options) &&
          same_options(p->gradient_options, q->gradient_options) &&

@@ -55,6 +55,7 @@ cst_status cst_solve_state_new(cst_context *ctx, const cst_instruction *q, size_
   if (!s->schedules) return CST_ENOMEM;
   CST_TRY(cst_field_rhs_new(p->field, cst_solve_rows(p), p->flags, (const char *const *)p->names, cst_solve_plan_programs(p, recorded), &s->rhs));
   cst_rhs *f = cst_field_rhs_base(s->rhs);
+  f->lower = p->o.lower, f->upper = p->o.upper;
   cst_integrator_config c = cst_solve_config(p, f);
   CST_TRY(cst_integrator_new(cst_host_of(ctx), &c, &s->integrator));
   if (recorded && (p->gradient->needs & CST_NEEDS_TAPE) &&

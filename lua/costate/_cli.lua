@@ -15,7 +15,7 @@ usage: costate COMMAND ...
                          time iterations of the standard workloads, in f32 unless told; keep their
                          inputs in DIR for other programs
   plugins [NAME]         what is installed, or what one plugin registers
-  help THING             a command, a solver, a model, a loss, ... and its options
+  help THING             a solver, a model, a loss, ... and its options; `help solvers` lists all of a kind
   repl                   read, evaluate, print
   version                the version of Costate
 ]]

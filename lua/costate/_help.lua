@@ -25,6 +25,10 @@ local function traits_of(e)
   return (" (order %d%s%s)"):format(e.order, #list > 0 and ", " or "", table.concat(list, ", "))
 end
 
+local function show(e) print(("%-11s %-28s %s%s"):format(e.kind, e.name, e.help or "", traits_of(e))) end
+
+local function plural(kind) return kind .. (kind:match("s$") and "es" or "s") end
+
 --- costate plugins [NAME]
 function M.plugins(name)
   if name then
@@ -34,9 +38,7 @@ function M.plugins(name)
       return 1
     end
     local short = name:match("([%w_]+)%.so$") or name
-    for _, e in ipairs(entries_of(short)) do
-      print(("%-11s %-28s %s%s"):format(e.kind, e.name, e.help or "", traits_of(e)))
-    end
+    for _, e in ipairs(entries_of(short)) do show(e) end
     return 0
   end
   for _, p in ipairs(core.available()) do
@@ -47,7 +49,7 @@ function M.plugins(name)
       local n = {}
       for _, e in ipairs(entries_of(p.name)) do n[e.kind] = (n[e.kind] or 0) + 1 end
       for _, k in ipairs(kinds) do
-        if n[k] then counts[#counts + 1] = ("%d %s%s"):format(n[k], k, n[k] == 1 and "" or k:match("s$") and "es" or "s") end
+        if n[k] then counts[#counts + 1] = ("%d %s"):format(n[k], n[k] == 1 and k or plural(k)) end
       end
     end
     print(("%-14s %-8s %s"):format(p.name, version, ok and table.concat(counts, ", ") or "refused: " .. message))
@@ -76,8 +78,21 @@ local function describe(e)
   end
 end
 
---- costate help THING: anything registered by that name, of whatever kind.
+-- All entries of one kind, of every plugin that is installed; false: `name` is no kind.
+local function list(name)
+  for _, kind in ipairs(kinds) do
+    if name == kind or name == plural(kind) then
+      for _, p in ipairs(core.available()) do core.load(p.name) end
+      for _, e in ipairs(core.entries(kind)) do show(e) end
+      return true
+    end
+  end
+  return false
+end
+
+--- costate help THING: anything registered by that name, of whatever kind; or all of one kind.
 function M.thing(name)
+  if list(name) then return 0 end
   local found, last = false, nil
   for _, kind in ipairs(kinds) do
     local e, message = core.find(kind, name)

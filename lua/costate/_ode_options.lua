@@ -7,7 +7,7 @@ local spec = {
   field = "callable!", solver = "string|table", gradient = "string|table",
   controller = "string|table", rtol = "number", atol = "number", step = "number",
   first_step = "number", min_step = "number", max_step = "number", max_steps = "integer",
-  memory = "number", parts = "table", name = "string", control = "string", events = "table", trace = "boolean",
+  memory = "number", parts = "table", name = "string", control = "string", events = "table", trace = "boolean", band = "table",
 }
 
 --- Splits "name" or { name = "name", option = ... } into name, table of the rest.
@@ -66,6 +66,17 @@ local ranges = {
   memory = { 0, 2 ^ 62 },
 }
 
+--- band = { lower, upper }: how many diagonals below and above the main one the Jacobian of a row has.
+local function bandwidths(band)
+  local lower, upper = band[1] or band.lower, band[2] or band.upper
+  for _, x in pairs { lower or false, upper or false } do
+    if math.type(x) ~= "integer" or x < 0 then
+      core.fail("option 'band' of ode is { lower, upper }, the diagonals of the Jacobian below and above the main one")
+    end
+  end
+  return lower, upper
+end
+
 local function resolve(given)
   local defaults = core.solve_defaults()
   local parts = {}
@@ -86,6 +97,7 @@ local function resolve(given)
     end
     if x == nil then o[name] = defaults[name] end
   end
+  if o.band then o.band_lower, o.band_upper = bandwidths(o.band) end
   if o.events then o.events = require("costate._events").resolve(o.events) end
   o.control = o.control or (o.events and "row" or "batch")
   if o.control ~= "batch" and o.control ~= "row" then

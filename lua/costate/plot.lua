@@ -49,8 +49,9 @@ local function header(o, path)
   put("set title %s", o.title)
   put("set xlabel %s", o.xlabel)
   put("set ylabel %s", o.ylabel)
-  if o.logx then lines[#lines + 1] = "set logscale x" end
-  if o.logy then lines[#lines + 1] = "set logscale y" end
+  for _, axis in ipairs { "x", "y" } do
+    if o["log" .. axis] then lines[#lines + 1] = ("set logscale %s; set format %s '10^{%%L}'"):format(axis, axis) end
+  end
   if o.equal then lines[#lines + 1] = "set size ratio -1" end
   if o.xrange then lines[#lines + 1] = ("set xrange [%s:%s]"):format(core.format(o.xrange[1]), core.format(o.xrange[2])) end
   if o.yrange then lines[#lines + 1] = ("set yrange [%s:%s]"):format(core.format(o.yrange[1]), core.format(o.yrange[2])) end

@@ -75,6 +75,8 @@ static void read_options(lua_State *L, int arg, cst_solve_options *o) {
   o->max_step = number_field(L, arg, "max_step", o->max_step);
   o->max_steps = (uint64_t)number_field(L, arg, "max_steps", (double)o->max_steps);
   o->memory = (size_t)number_field(L, arg, "memory", (double)o->memory);
+  double lower = number_field(L, arg, "band_lower", -1), upper = number_field(L, arg, "band_upper", -1);
+  if (lower >= 0 && upper >= 0) o->lower = (size_t)lower, o->upper = (size_t)upper;
   lua_getfield(L, arg, "trace");
   o->trace = lua_toboolean(L, -1);
   lua_pop(L, 1);

@@ -431,6 +431,7 @@ function costate.broadcast_like(x, like) end
 ---@field memory? integer bytes that a gradient may store
 ---@field control? "batch"|"row" one step size for all rows (default), or for each row its own: then rows may have times of their own
 ---@field events? costate.EventOptions[] what happens along the way
+---@field band? integer[] { lower, upper }: diagonals of the Jacobian of a row below and above the main one; implicit solvers then need lower + upper + 1 forward derivatives for it, and sundials factorises the band
 ---@field trace? boolean keep every step that was tried: sol.steps
 ---@field parts? table<string, "quadrature"|"uncontrolled"|table> flags of named parts
 ---@field name? string

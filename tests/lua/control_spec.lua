@@ -179,6 +179,31 @@ describe("a flow with a control", function()
     end
   end)
 
+  it("is the same in a batch of many chunks as row by row", function()
+    local n = 200
+    local rng = cs.rng(3)
+    local t = cs.rows(cs.stack({ cs.zeros(n), rng:uniform(n) + 0.2, rng:uniform(n) + 1.3 }, 2))
+    local y0, shared, own = cs.rows(rng:normal(n, 1)), rng:normal(3), cs.rows(rng:normal(n, 3))
+    for _, kind in ipairs { "constant", "linear" } do
+      local function loss(knots, start, v, w)
+        local u, q = cs.control(knots, v, kind), cs.control(knots, w, kind)
+        local flow = cs.ode { field = function(s, y) return (u(s) * q(s)):reshape(-1, 1) - cs.sin(y) end, rtol = 1e-10, atol = 1e-10 }
+        return (flow(start, { 0, 1, 2.5 }) ^ 2):sum()
+      end
+      local gt, gy, gv, gw = cs.grad(loss)(t, y0, shared, own)
+      near(gt, cs.zeros_like(t), 0)
+      local sum, step = cs.zeros(3), 40
+      for i = 1, n, step do
+        local function part(x) return cs.rows(cs.shared(x):slice(1, i, i + step - 1)) end
+        local _, sy, sv, sw = cs.grad(loss)(part(t), part(y0), shared, part(own))
+        near(cs.shared(gy):slice(1, i, i + step - 1), cs.shared(sy), 1e-7)
+        near(cs.shared(gw):slice(1, i, i + step - 1), cs.shared(sw), 1e-7)
+        sum = sum + sv
+      end
+      near(gv, sum, 1e-7)
+    end
+  end)
+
   it("records less than it has memory for", function()
     local v = cs.tensor(values)
     local function loss(memory)

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Stiff fields: solved, differentiated and trained through plugin esdirk.
 local cs = require "costate"
+local core = require "costate.core"
 
 local SOLVERS <const> = { "trbdf2", "kvaerno3", "kencarp4", "kencarp5", "kvaerno5" }
 
@@ -98,5 +99,38 @@ describe("stiff solvers", function()
       end,
       every = { [1] = function(run) first = first or run.loss end } }
     assert(r.status == "ok" and r.loss < 0.7 * first, ("from %g to %g"):format(first, r.loss)) -- the start is fixed by the name
+  end)
+
+  it("need fewer derivatives for a Jacobian that is a band", function()
+    local n <const> = 30
+    local function heat(_, u)
+      local rows = u.shape[1]
+      local edge = core.zeros_like(u:slice(2, 1, 1))
+      local wide = cs.concat({ edge, u, edge }, 2)
+      return ((wide:slice(2, 1, n) - 2 * u + wide:slice(2, 3, n + 2)) * (n + 1) ^ 2):reshape { rows, n }
+    end
+    local y0 = cs.sin(cs.linspace(1, n, n) * (math.pi / (n + 1)))
+    local lambda = -4 * (n + 1) ^ 2 * math.sin(math.pi / (2 * (n + 1))) ^ 2
+    for _, solver in ipairs { "kencarp4", "gsl.msbdf" } do
+      local dense = cs.ode { field = heat, solver = solver, rtol = 1e-7 }:solve(y0, { 0, 0.1 })
+      local band = cs.ode { field = heat, solver = solver, rtol = 1e-7, band = { 1, 1 } }:solve(y0, { 0, 0.1 })
+      near(band.values, dense.values, 1e-12)
+      near(band.values[2], y0 * math.exp(0.1 * lambda), 1e-5)
+      assert(band.stats.evaluations < dense.stats.evaluations)
+    end
+    raises(function() cs.ode { field = heat, band = { 1 } } end, "band", "lower, upper")
+  end)
+
+  it("solve the rows of a batch each on its own where they see one at a time", function()
+    local rate = cs.rows(cs.tensor { { 10 }, { 1e3 }, { 1e5 } })
+    local function field(t, y) return -rate * (y - cs.cos(t)) end
+    local y0 = cs.rows(cs.tensor { { 2 }, { 0 }, { -1 } })
+    for _, solver in ipairs { "gsl.msbdf", "gsl.bsimp", "kencarp4" } do
+      local v = cs.ode { field = field, solver = solver, rtol = 1e-7 }(y0, { 0, 2 })
+      for i = 1, 3 do
+        local k = rate[i][1]
+        near(v[i][2][1], (k * k * math.cos(2) + k * math.sin(2)) / (k * k + 1), 1e-5)
+      end
+    end
   end)
 end)

@@ -20,6 +20,7 @@ typedef struct cst_solve_options {
   double min_step, max_step; /* 0: resolution of t; no limit */
   uint64_t max_steps;        /* of one solve */
   size_t memory;             /* budget in bytes of what a gradient stores; 0: 1 GiB */
+  size_t lower, upper;       /* bandwidths of the Jacobian of a row, for implicit solvers; SIZE_MAX: dense */
   bool trace;                /* keep every attempted step for cst_workspace_attempts */
   bool per_row;              /* every row takes steps of its own and may have times of its own */
 } cst_solve_options;
