@@ -263,7 +263,7 @@ static void blame_line(cst_graph *g, const cst_op *op) {
 cst_value cst_graph_emit(cst_graph *g, const cst_op *op, const cst_value *in, size_t n,
                          const cst_attrs *a) {
   cst_graph_impl *m = impl(g);
-  if (m->n_nodes * 2 >= m->table_size && !grow_table(m)) return cst_graph_fail(g, CST_ENOMEM, "graph");
+  if (m->n_nodes * 2 >= m->table_size && !grow_table(m)) return cst_graph_fail(g, CST_ENOMEM, "out of memory while building a graph");
   uint64_t h = hash_node(op, in, n, a);
   cst_node **slot = find_slot(m, h, op, in, n, a);
   if (*slot) return (*slot)->first;

@@ -180,10 +180,11 @@ static cst_status one_entry(scan_frame *f, int64_t e, int now) {
   return CST_OK;
 }
 
-/* The inner run sees the outer keys of random draws; its counters are added to the outer ones. */
+/* The inner run sees the outer keys of random draws; its counters are added to the outer ones. It does not
+ * replay: a solve of the body has kept the steps of one pass only, the last. */
 static void enter(const scan_frame *f) {
   cst_run *inner = cst_workspace_run(f->s->workspace), *outer = f->c->run;
-  inner->seed = outer->seed, inner->row0 = outer->row0, inner->replay = outer->replay;
+  inner->seed = outer->seed, inner->row0 = outer->row0;
   inner->nfe_forward = inner->nfe_backward = inner->steps_accepted = inner->steps_rejected = 0;
 }
 static void leave(const scan_frame *f) {

@@ -74,6 +74,8 @@ cst_status cst_integrator_new(const cst_host *host, const cst_integrator_config 
                         .config = *config, .size = cst_dtype_size((cst_dtype)config->dtype),
                         .controller_options = config->controller_options,
                         .solver_options = config->solver_options};
+  /* With atol = 0 too, what is zero and stays zero has no error in the driver's norm. */
+  if (config->solver && !(config->solver->traits & CST_SELF_CONTROLLED)) i->config.atol = fmax(config->atol, 1e-150);
   cst_status st = make(i);
   if (st == CST_OK) *out = i;
   else cst_integrator_free(i);

@@ -164,6 +164,8 @@ static cst_status locate_state_new(cst_context *ctx, const cst_instruction *q, s
   if (!s) return CST_ENOMEM;
   s->ctx = ctx, s->plan = p;
   s->breaks.ctx = ctx, s->breaks.plan = o, s->breaks.n_times = 2;
+  CST_TRY(cst_field_refuse_coupled(o->field, "steps of each row's own for a field"));
+  CST_TRY(cst_field_refuse_coupled(p->field, "events of each row's own by functions"));
   CST_TRY(cst_field_rhs_new(o->field, 1, o->flags, (const char *const *)o->names, cst_solve_plan_programs(o, false), &s->rhs));
   CST_TRY(cst_field_rhs_new(p->field, 1, NULL, NULL, 1u << FIELD_EVAL, &s->events));
   cst_rhs *f = cst_field_rhs_base(s->rhs), *e = cst_field_rhs_base(s->events);

@@ -20,12 +20,23 @@ static cst_status give(cst_integrator *i, void *y, bool *jumped) {
   return st;
 }
 
+/* Along f at (t, y); nowhere where that is not defined. */
+static cst_status slope_of_field(cst_integrator *i, double t, const void *y) {
+  cst_progress *r = &i->run;
+  cst_status st = cst_evaluate(i, t, y, r->in->slope, NULL);
+  if (st == CST_RETRY) memset(r->in->slope, 0, r->rhs->n * i->size);
+  return st == CST_RETRY ? CST_OK : st;
+}
+
+/* The first time is where the solve starts; one that repeats it would move along f. */
 cst_status cst_outputs_start(cst_integrator *i) {
   cst_progress *r = &i->run;
   bool jumped = false;
   if (r->in->slope) memset(r->in->slope, 0, r->rhs->n * i->size);
-  while (r->next < r->in->n_times && r->in->times[r->next] == r->t)
+  for (size_t first = r->next; r->next < r->in->n_times && r->in->times[r->next] == r->t;) {
+    if (r->in->slope && r->next == first + 1) CST_TRY(slope_of_field(i, r->t_field, r->y));
     CST_TRY(give(i, r->y, &jumped));
+  }
   return CST_OK;
 }
 
@@ -61,12 +72,13 @@ cst_status cst_interpolate(cst_integrator *i, double x) {
   return CST_OK;
 }
 
-/* At the end of a step the solution goes on along f, unless it is the end of the solve. */
+/* At the end of a step the solution goes on along f, but not from the last output. */
 static cst_status slope_at_end(cst_integrator *i) {
   cst_progress *r = &i->run;
   if (!r->in->slope) return CST_OK;
   memset(r->in->slope, 0, r->rhs->n * i->size);
-  if (r->t1 == r->finish) return CST_OK;
+  if (r->next + 1 == r->in->n_times) return CST_OK;
+  if (r->t1 == r->finish && !r->f1) return slope_of_field(i, r->t1_field, r->y1);
   if (!r->f1) CST_TRY(cst_derivative_after(i));
   memcpy(r->in->slope, r->f1, r->rhs->n * i->size);
   return CST_OK;

@@ -95,6 +95,8 @@ cst_status cst_solve_choose(cst_solve_state *s, const cst_operand *times, const 
 /* s->y = the initial state of the rows under way, from its parts. */
 void cst_solve_load(cst_solve_state *s, void *const *y0);
 
+/* Rows that see each other have nothing of their own; `what` begins the message. */
+cst_status cst_field_refuse_coupled(cst_field *f, const char *what);
 cst_status cst_solve_state_new(cst_context *ctx, const cst_instruction *q, size_t rows, void **state);
 void cst_solve_state_free(cst_context *ctx, void *state);
 cst_status cst_solve_run(const cst_call *c);

@@ -87,7 +87,8 @@ static cst_status back_state_new(cst_context *ctx, const cst_instruction *q, siz
   if (!b->y0_bar || !b->times_bar || !b->pointer || !b->capture_count) return CST_ENOMEM;
   b->value_bar = b->pointer + p->n_parts;
   for (uint32_t c = 0; c < n_caps; c++) {
-    b->capture_count[c] = cst_type_count(cst_field_capture(p->field, c));
+    const cst_type *t = cst_field_capture(p->field, c); /* one of another type has no cotangent, nor room in theta */
+    b->capture_count[c] = t->dtype == p->field->f->graph->real ? cst_type_count(t) : 0;
     if (moves(p, c)) b->capture_count[c] /= p->field->rows;
   }
   return CST_OK;

@@ -33,15 +33,14 @@ cst_integrator_config cst_solve_config(const cst_solve_plan *p, const cst_rhs *f
       .first_step = o->first_step, .min_step = o->min_step, .max_step = o->max_step, .max_steps = o->max_steps};
 }
 
-/* Rows that see each other have no steps of their own. */
-static cst_status check_rows(const cst_solve_plan *p) {
+cst_status cst_field_refuse_coupled(cst_field *f, const char *what) {
   cst_value mixes;
-  if (!p->per_row || p->field->rows <= 1) return CST_OK;
-  CST_TRY(cst_field_compile(p->field, FIELD_EVAL));
-  if (cst_program_separable(p->field->program[FIELD_EVAL], &mixes)) return CST_OK;
-  cst_value_info q = cst_graph_info(p->field->f->graph, mixes);
-  return cst_fail(p->ctx, CST_EUNSUPPORTED, "steps of each row's own for a field whose rows depend on each other: "
-                                            "'%s' (%s:%d) mixes them", q.op, q.source ? q.source : "?", q.line);
+  if (f->rows <= 1) return CST_OK;
+  CST_TRY(cst_field_compile(f, FIELD_EVAL));
+  if (cst_program_separable(f->program[FIELD_EVAL], &mixes)) return CST_OK;
+  cst_value_info q = cst_graph_info(f->f->graph, mixes);
+  return cst_fail(f->ctx, CST_EUNSUPPORTED, "%s whose rows depend on each other: '%s' (%s:%d) mixes them", what, q.op,
+                  q.source ? q.source : "?", q.line);
 }
 
 cst_status cst_solve_state_new(cst_context *ctx, const cst_instruction *q, size_t rows, void **state) {
@@ -51,7 +50,7 @@ cst_status cst_solve_state_new(cst_context *ctx, const cst_instruction *q, size_
   if (!s) return CST_ENOMEM;
   s->ctx = ctx, s->plan = p, s->n_runs = p->per_row ? p->field->rows : 1;
   bool recorded = q->operand[q->n_in + p->n_parts].read;
-  CST_TRY(check_rows(p));
+  if (p->per_row) CST_TRY(cst_field_refuse_coupled(p->field, "steps of each row's own for a field"));
   s->schedules = s->schedule = cst_alloc(ctx, (s->n_runs + 1) * sizeof *s->schedules);
   if (!s->schedules) return CST_ENOMEM;
   CST_TRY(cst_field_rhs_new(p->field, cst_solve_rows(p), p->flags, (const char *const *)p->names, cst_solve_plan_programs(p, recorded), &s->rhs));

@@ -30,6 +30,7 @@ typedef struct timed {
   size_t from, upto; /* outputs of the solve that this leg gives: from <= i < upto */
   size_t save;       /* output of the leg whose state is where the next leg starts */
   void *state;       /* that state */
+  void *moved;       /* an output, apart from the state of the run */
   double *times;     /* of a leg */
 } timed;
 
@@ -39,6 +40,7 @@ static void move_output(const timed *m, size_t output, void *y) {
   const cst_rhs *f = cst_field_rhs_base(s->rhs);
   double t_dot = s->clock[0] + s->clock[1] * (s->times[output] - s->clock[2]), by = m->dot[output] - t_dot;
   size_t size = cst_dtype_size((cst_dtype)f->dtype);
+  if (by == 0) return;
   uint32_t half = s->plan->n_parts / 2;
   for (uint32_t p = 0; p < half; p++) {
     const cst_part *value = cst_solve_part(s, p), *tangent = cst_solve_part(s, p + half);
@@ -55,8 +57,9 @@ static cst_status give(void *arg, size_t i, void *y, bool *jumped) {
   size_t output = m->first + i;
   if (i == m->save) memcpy(m->state, y, f->n * cst_dtype_size((cst_dtype)f->dtype));
   if (output < m->from || output >= m->upto) return CST_OK;
-  if (output > 0) move_output(m, output, y);
-  cst_solve_scatter(m->s, m->s->values, output, y);
+  memcpy(m->moved, y, f->n * cst_dtype_size((cst_dtype)f->dtype));
+  if (output > 0) move_output(m, output, m->moved);
+  cst_solve_scatter(m->s, m->s->values, output, m->moved);
   return CST_OK;
 }
 
@@ -119,9 +122,9 @@ cst_status cst_solve_timed(cst_solve_state *s, cst_integration *run, const doubl
   cst_rhs *f = cst_field_rhs_base(s->rhs);
   size_t bytes = (f->n * cst_dtype_size((cst_dtype)f->dtype) + 63) & ~(size_t)63;
   timed m = {.s = s, .run = run, .all = s->schedule, .dot = times_dot, .upto = s->n_times, .save = SIZE_MAX};
-  char *start = cst_alloc(s->ctx, 2 * bytes + (s->n_times + 3) * sizeof(double));
+  char *start = cst_alloc(s->ctx, 3 * bytes + (s->n_times + 3) * sizeof(double));
   if (!start) return CST_ENOMEM;
-  m.state = start + bytes, m.times = (double *)(void *)(start + 2 * bytes);
+  m.state = start + bytes, m.moved = start + 2 * bytes, m.times = (double *)(void *)(start + 3 * bytes);
   memcpy(start, s->y, f->n * cst_dtype_size((cst_dtype)f->dtype));
   s->clock[0] = times_dot[0], s->clock[1] = s->clock[2] = 0;
   run->at = give, run->arg = &m, run->slope = s->slope;

@@ -60,7 +60,12 @@ local function as_real(x) return x.dtype == core.dtype() and x or core.cast(x, c
 
 --- A zero for each row.
 local function zero_of_rows(state)
-  local wide = core.reshape(state.parts[1].value, { state.rows, -1 })
+  local value = state.parts[1].value
+  for _, p in ipairs(state.parts) do
+    if p.value.rows then value = p.value end
+  end
+  if state.rows == 0 then return core.reshape(value, { 0 }) end
+  local wide = core.reshape(value, { state.rows, -1 })
   return core.zeros_like(core.reshape(core.slice(wide, 2, 1, 1), { state.rows }))
 end
 
@@ -84,11 +89,29 @@ local function for_script(state, ys)
   return named
 end
 
+--- A state has all its parts, and no others; `new` of a reset may leave out parts that stay as they are.
+local function check_state(state, what, new)
+  if state.single then
+    if core.kind(new) or type(new) == "number" then return end
+    core.fail(("%s must give a state, got a %s"):format(what, type(new)))
+  end
+  if type(new) ~= "table" or core.kind(new) then
+    core.fail(("%s must give a table of parts, got a %s"):format(what, core.kind(new) or type(new)))
+  end
+  local names = {}
+  for i, p in ipairs(state.parts) do names[i], names[p.name] = p.name, true end
+  for name in pairs(new) do
+    if not names[name] then options.unknown(("the state (in what %s gave)"):format(what), tostring(name), names) end
+  end
+end
+
 local function from_script(state, what, new, old)
+  check_state(state, what, new)
   local out = {}
   for i, p in ipairs(state.parts) do
-    local v = state.single and new or (type(new) == "table" and new[p.name])
-    if v == nil or v == false then v = old[i] end
+    local v = new
+    if not state.single then v = new[p.name] end
+    if v == nil then v = old[i] end
     if type(v) == "number" then v = core.full_like(old[i], v) end
     if not core.kind(v) then core.fail(what .. " must give a state") end
     v = as_real(v)
@@ -122,8 +145,9 @@ local function chosen(which, list, otherwise)
   return out
 end
 
---- tau', and the state there: by Newton's method once.
-local function sharpen(flow, events, state, tau, which, ys)
+--- tau', and the state there: by Newton's method once. Where g jumps over zero, as with a control, there is no
+--- slope to follow, and the time stands.
+local function sharpen(flow, events, state, now, tau, which, ys)
   local zero = core.zeros_like(tau)
   local slopes = from_script(state, "the field", flow:evaluate(tau, for_script(state, ys)), ys)
   local values, rates = {}, {}
@@ -132,7 +156,9 @@ local function sharpen(flow, events, state, tau, which, ys)
     local v, rate = transform.jvp(g)({ tau, ys }, { core.ones_like(tau), slopes })
     values[k], rates[k] = v, rate
   end
-  local step = core.neg(chosen(which, values, zero)) / core.detach(chosen(which, rates, core.ones_like(tau)))
+  local value, rate = chosen(which, values, zero), core.detach(chosen(which, rates, core.ones_like(tau)))
+  local smooth = core.lt(core.abs(value), core.abs(rate * (tau - now)))
+  local step = core.where(smooth, core.neg(value) / core.where(smooth, rate, 1), 0)
   local moved = {}
   for i, y in ipairs(ys) do moved[i] = y + beside(as_real(step), y) * slopes[i] end
   return tau + step, moved
@@ -156,6 +182,34 @@ local function terminal_of(events, which)
     if e.terminal then list[k] = core.ones_like(which) end
   end
   return chosen(which, list, core.zeros_like(which))
+end
+
+-- ---- what is asked ----------------------------------------------------------------------------------------
+
+--- The states of a batch as rows, which have times of their own. (Those of a trace must be rows already.)
+function M.rows(y0)
+  local function as_rows(v)
+    if core.kind(v) == "tensor" and v.rank >= 2 and not v.rows then return core.rows(v) end
+    return v
+  end
+  if core.kind(y0) then return as_rows(y0) end
+  local out = {}
+  for name, v in pairs(y0) do out[name] = as_rows(v) end
+  return out
+end
+
+--- Times that are known are in order: pieces of a solve would not notice.
+function M.check_times(times)
+  if core.kind(times) ~= "tensor" then return end
+  local list = times:totable()
+  for _, t in ipairs(times.rank == 2 and list or { list }) do
+    local way = t[#t] < t[1] and -1 or 1
+    for k = 2, #t do
+      if (t[k] - t[k - 1]) * way < 0 then
+        core.fail(("time %d of %d, %s, is out of order"):format(k, #t, core.format(t[k])))
+      end
+    end
+  end
 end
 
 -- ---- the whole ------------------------------------------------------------------------------------------
@@ -197,7 +251,9 @@ local function piece(flow, events, state, times, way)
   local last = core.slice(times, #times.shape, n, n)
   return function(c)
     local now, stop = c.now, core.broadcast_like(core.reshape(last, { -1 }), c.now)
-    local ending = core.where(c.done, now, stop)
+    -- an event at the last time may come out a little beyond it
+    local over = core.ge((now - stop) * core.reshape(way, { -1 }), 0)
+    local ending = core.where(core.maximum(c.done, as_real(over)), now, stop)
     local here = { parts = {}, rows = state.rows, single = state.single, lone = state.lone }
     for i, p in ipairs(state.parts) do
       here.parts[i] = { name = p.name, value = c.y[i], flags = p.flags, shape = p.shape }
@@ -212,11 +268,12 @@ local function piece(flow, events, state, times, way)
       before[i] = core.reshape(core.slice(v, 2, n + 2, n + 2), shape)
       inner[i] = core.slice(v, 2, 2, n + 1)
     end
-    local exact, at = sharpen(flow, events, here, tau, which, before)
-    local out = put(table.move(c.out, 1, #c.out, 1, {}), between(times, now, tau, way, state.rows), inner)
+    local exact, at = sharpen(flow, events, here, now, tau, which, before)
+    -- pieces meet at tau': an output between tau and tau' has the value at tau
+    local out = put(table.move(c.out, 1, #c.out, 1, {}), between(times, now, exact, way, state.rows), inner)
     local ended = core.maximum(terminal_of(events, which), core.eq(which, 0))
     local stopped = terminal_of(events, which)
-    local beyond = core.gt((times - column(tau, state.rows)) * way, 0) * column(stopped, state.rows)
+    local beyond = core.gt((times - column(exact, state.rows)) * way, 0) * column(stopped, state.rows)
     local held = {}
     for i, v in ipairs(at) do held[i] = repeated(v, n) end
     out = put(out, beyond, held)
@@ -232,6 +289,10 @@ end
 --- which [B, most] (0: nothing), states [B, most, ...], count [B], complete [B] }.
 function M.build(flow, events, state, times)
   local rows, n = state.rows, times.shape[#times.shape]
+  M.check_times(times)
+  local own = state.lone
+  for _, p in ipairs(state.parts) do own = own or p.value.rows end
+  if not own then core.fail("events of a batch happen to rows: make them with cs.rows(y0)") end
   local start = core.slice(times, #times.shape, 1, 1)
   local zero = zero_of_rows(state)
   local now = core.reshape(start, { -1 }) + zero

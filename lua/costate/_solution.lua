@@ -33,11 +33,13 @@ end
 
 --- The times that were asked for as a list, each within those of the solve.
 local function asked(self, t)
+  if core.current() then core.fail("a solution is asked outside of traced functions; inside use the flow: flow(y0, t)") end
   if self.t.rank ~= 1 then core.fail("a solution between outputs is there for times that all rows share") end
   local first, last = self.t[1], self.t[#self.t]
   local list = type(t) == "number" and { t } or core.kind(t) and core.reshape(t, { -1 }):totable() or t
   if type(list) ~= "table" then core.fail("a solution is asked for a time or for a list of times: sol(12.5)") end
   for _, x in ipairs(list) do
+    if type(x) ~= "number" then core.fail("a solution is asked for a time or for a list of times, got a " .. type(x)) end
     if not (x >= math.min(first, last) and x <= math.max(first, last)) then
       core.fail(("time %s lies outside of the solve, %s to %s"):format(core.format(x), core.format(first),
         core.format(last)))
@@ -70,7 +72,7 @@ end
 --- sol:slope(t): dy/dt at a time, as the field has it.
 function Solution:slope(t)
   if type(t) ~= "number" then core.fail("the slope of a solution is asked for one time: sol:slope(12.5)") end
-  return self.flow:evaluate(t, self(t))
+  return self.flow:slope(self.y0, self(t), t)
 end
 
 --- The steps that were tried, of a flow with trace = true: tensors t, h, error (1: the tolerance), accepted.

@@ -284,17 +284,39 @@ function Flow:build(y0, t)
   return deliver(state, c.out), deliver_events(state, list.most, c, found)
 end
 
+--- The field at a time and the values there of a solve that began at y0: with its batch axis, as when it is
+--- recorded.
+function Flow:slope(y0, values, t)
+  local state, ys, named, out = self:state_of(y0), {}, {}, {}
+  for i, p in ipairs(state.parts) do
+    ys[i] = core.rows(core.reshape(state.single and values or values[p.name], p.shape))
+    named[p.name] = ys[i]
+  end
+  local dy = self:evaluate(core.tensor(t, "f64"), state.single and ys[1] or named)
+  for i, p in ipairs(state.parts) do
+    local d = dy
+    if not state.single then d = dy[p.name] end
+    out[i] = result_like(d, ys[i], p.name)
+  end
+  return deliver(state, out)
+end
+
 -- ---- outside of traces --------------------------------------------------------------------------------
+
+--- Tensors, which the script's tables may go on without.
+local function as_state(y0)
+  if not is_parts(y0) then return as_tensor(y0) end
+  local copy = {}
+  for k, v in pairs(y0) do copy[k] = as_tensor(v) end
+  return copy
+end
 
 --- Recorded once more at every call: an equal recording finds its program again.
 function Flow:eager(y0, t)
-  t = as_times(t)
-  if is_parts(y0) then
-    local copy = {}
-    for k, v in pairs(y0) do copy[k] = as_tensor(v) end
-    y0 = copy
-  else
-    y0 = as_tensor(y0)
+  t, y0 = as_times(t), as_state(y0)
+  if self.options.events then
+    y0 = events.rows(y0)
+    events.check_times(t)
   end
   local leaves, key, layout = trace.flatten { y0 = y0, t = t }
   local out_spec
@@ -341,6 +363,7 @@ end
 function Flow:solve(y0, t)
   if y0 == nil or t == nil then core.fail("solve takes an initial state and times: flow:solve(y0, t)") end
   if core.current() then core.fail("flow:solve is for outside of traced functions; inside use flow(y0, t)") end
+  y0 = as_state(y0)
   local result, status, message, program, times = self:eager(y0, t)
   return solution { values = result.values, events = result.events, t = times, status = status, message = message,
     stats = program:stats().forward, attempts = program:attempts(), flow = self, y0 = y0 }

@@ -159,6 +159,7 @@ static int solve(lua_State *L) {
 
 typedef struct events_box {
   cst_event_plan *plan; /* an object of the core */
+  size_t n_parts, n_captures, n_event_captures;
 } events_box;
 
 static int events_gc(lua_State *L) {
@@ -182,6 +183,8 @@ static int event_plan(lua_State *L) {
   }
   events_box *b = lcs_box(L, sizeof *b, LCS_EVENTS);
   lcs_check(L, cst_event_plan_new(lcs_state_of(L)->ctx, solve->plan, f, direction, &b->plan));
+  b->n_parts = solve->n_parts, b->n_captures = solve->n_captures;
+  b->n_event_captures = f->n_in - 1 - b->n_parts;
   return 1;
 }
 
@@ -193,6 +196,9 @@ static int locate(lua_State *L) {
   size_t n, n_captures, n_event_captures;
   cst_value *y0 = lcs_lift_list(L, tr, 2, &n), times = lcs_lift(L, tr, 3), skip = lcs_lift(L, tr, 4);
   cst_value *captures = lcs_lift_list(L, tr, 5, &n_captures), *more = lcs_lift_list(L, tr, 6, &n_event_captures);
+  luaL_argcheck(L, n == b->n_parts, 2, "one initial value for each part");
+  luaL_argcheck(L, n_captures == b->n_captures, 5, "one value for each capture");
+  luaL_argcheck(L, n_event_captures == b->n_event_captures, 6, "one value for each capture");
   times = cst_cast(tr->graph, times, CST_F64), skip = cst_cast(tr->graph, skip, CST_F64);
   cst_value v = cst_graph_locate(tr->graph, b->plan, y0, times, skip, captures, more);
   if (!v) lcs_check(L, tr->graph->status);

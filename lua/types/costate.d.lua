@@ -438,8 +438,8 @@ function costate.broadcast_like(x, like) end
 
 ---An event happens where when(t, y), one number for each row, passes zero along the solve. It ends the solve
 ---(terminal, the default; later outputs hold the state there) or resets the state. A function that is zero at
----the start, or where its event just happened, counts from when it has left zero. Times, states and
----parameters of events are differentiable with every gradient.
+---the start, or where its event just happened, counts from when it has left zero: of two events at the very
+---same time the second is not seen. Times, states and parameters of events are differentiable with every gradient.
 ---@class costate.EventOptions
 ---@field when fun(t: costate.Value, y: costate.Value|table): costate.Value
 ---@field direction? "both"|"rising"|"falling"

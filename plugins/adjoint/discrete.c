@@ -159,20 +159,33 @@ static cst_status back(walk *w, size_t n) {
   return CST_OK;
 }
 
+/* f at the start, whose value i has; with no step it is asked for here. NULL: not defined. */
+static cst_status first_slope(walk *w, size_t i, const void **f0) {
+  const cst_solve_pullback *p = w->p;
+  if (p->n_steps) return *f0 = w->step.f0, CST_OK;
+  p->value(p->self, i, w->d->f_bar[1]);
+  cst_status st = p->rhs->eval(p->rhs, &p->times[0], w->d->f_bar[1], w->d->slope);
+  *f0 = st == CST_OK ? w->d->slope : NULL;
+  return st == CST_RETRY ? CST_OK : st;
+}
+
 /* The outputs before any step: times[0] and those that repeat it, which would move along f0. */
-static void start(walk *w) {
+static cst_status start(walk *w) {
   const cst_solve_pullback *p = w->p;
   size_t n = p->n_steps ? p->steps[0].first_output : p->n_times;
   for (size_t i = 0; i < n; i++) {
     if (!p->value_bar(p->self, i, w->d->out_bar)) continue;
     add(w, w->d->out_bar, w->y1_bar);
-    if (i == 0 || !p->times_bar || !p->n_steps || !w->step.f0) continue;
-    double along = w->d->host->dot(p->rhs->dtype, p->rhs->n, w->step.f0, w->d->out_bar);
+    const void *f0 = NULL;
+    if (i > 0 && p->times_bar) CST_TRY(first_slope(w, i, &f0));
+    if (!f0) continue;
+    double along = w->d->host->dot(p->rhs->dtype, p->rhs->n, f0, w->d->out_bar);
     p->times_bar[i] += along;
     w->t_bar -= along;
   }
   if (p->times_bar) p->times_bar[0] += w->t_bar;
   if (p->y0_bar) add(w, w->y1_bar, p->y0_bar);
+  return CST_OK;
 }
 
 static cst_status pullback(void *state, const cst_solve_pullback *p) {
@@ -184,7 +197,7 @@ static cst_status pullback(void *state, const cst_solve_pullback *p) {
   zero(&w, w.y1_bar);
   zero(&w, w.f1_bar);
   for (size_t n = p->n_steps; n-- > 0;) CST_TRY(back(&w, n));
-  start(&w);
+  CST_TRY(start(&w));
   if (p->stats) p->stats->evaluations += p->rhs->evaluations + p->rhs->pullbacks - before;
   return CST_OK;
 }

@@ -61,6 +61,26 @@ describe("events", function()
     end)
   end
 
+  it("have tangents, also in the last time, and survive a program that replays its steps", function()
+    local y0 = cs.rows(cs.tensor { { 1, 0 }, { 2, 0 }, { 5, 1 } })
+    local flow = ball { g = 9.81, e = 0.5 }
+    local function loss(y, t) return (flow(y, t) ^ 2):sum() end
+    local t = cs.tensor({ 0, 0.5, 1 }, "f64")
+    local y_bar, t_bar = cs.grad(loss)(y0, t)
+    for k = 1, 3 do
+      local e = cs.tensor({ k == 1 and 1 or 0, k == 2 and 1 or 0, k == 3 and 1 or 0 }, "f64")
+      local _, dot = cs.jvp(loss)({ y0, t }, { 0 * y0, e })
+      near(dot:item(), t_bar[k], 1e-9)
+    end
+    local _, dot = cs.jvp(loss)({ y0, t }, { cs.ones_like(y0), 0 * t })
+    near(dot:item(), y_bar:sum():item(), 1e-9)
+    flow(y0, t)
+    local program = flow.last.program
+    program:configure(1, true)
+    local status, message = program:run()
+    assert(status == "ok", message)
+  end)
+
   it("happen to each row at its own time", function()
     local y0 = cs.rows(cs.tensor { { 1, 0 }, { 2, 0 }, { 5, 1 } })
     local values, happened = ball({ g = 9.81, e = 0.5 })(y0, { 0, 0.5, 1 })
@@ -69,6 +89,75 @@ describe("events", function()
     assert(happened.times.shape[1] == 3 and happened.times.shape[2] == 8)
     near(happened.states[1][2], { 0, -0.5 * math.sqrt(2 * 9.81) }, 1e-8)
     raises(function() ball({ g = 9.81, e = 0.5 }, { control = "batch" })(y0, { 0, 1 }) end, "control", "row")
+  end)
+
+  it("happen at an output, which has a value", function()
+    -- located on the dense output, sharpened after: the output may lie between the two times
+    for _, solver in ipairs { "dopri5", "dop853", "bosh3" } do
+      for _, rtol in ipairs { 1e-3, 1e-6, 1e-9 } do
+        local v, happened = cs.ode { solver = solver, rtol = rtol, atol = rtol,
+          field = function(_, s)
+            local x, v = s:columns()
+            return cs.stack { v, -x }
+          end,
+          events = { { when = function(_, s) return s:column(1) end, most = 2,
+            reset = function(_, s) return cs.stack { 0 * s:column(1), -s:column(2) } end } } }({ 0, 1 },
+          { 0, math.pi / 2, math.pi, 4 })
+        v = v:abs() -- within the tolerance the event may come just before the output as well
+        near(v, { { 0, 1 }, { 1, 0 }, { 0, 1 }, { math.sin(4 - math.pi), math.cos(4 - math.pi) } }, 20 * rtol)
+        near(happened.count:item(), 1, 0)
+      end
+    end
+    local function ramp(t)
+      return cs.ode { field = function(_, y) return 0 * y + 1 end,
+        events = { { when = function(_, y) return y:column(1) ^ 2 - 1 / 4 end, most = 3,
+          reset = function(_, y) return 2 * y end } } }({ 0 }, t)
+    end
+    near(ramp { 0, 0.25, 0.5 }, { { 0 }, { 0.25 }, { 0.5 } }, 1e-15)
+    near(ramp { 0, -0.25, -0.5, -1 }, { { 0 }, { -0.25 }, { -0.5 }, { -1.5 } }, 1e-12)
+  end)
+
+  it("happen where a function jumps over zero", function()
+    local u = cs.control({ 0, 0.5 }, { 1, 3 }, "constant")
+    local v, happened = cs.ode { field = function(_, y) return 0 * y + 1 end,
+      events = { { when = function(t, y) return u(t) - 2 + 1e-3 * y:column(1) end, reset = function(_, y) return y + 1 end } } }(
+      { 0 }, { 0, 0.25, 1 })
+    near(v, { { 0 }, { 0.25 }, { 2 } }, 1e-9)
+    near(happened.times[1], 0.5, 1e-12)
+  end)
+
+  it("refuse functions whose rows depend on each other", function()
+    local flow = cs.ode { field = function(_, y) return -y end, events = { { when = function(_, y)
+      return y:column(1) - y:mean()
+    end } } }
+    raises(function() flow(cs.rows(cs.tensor { { 1 }, { 2 } }), { 0, 1 }) end, "events", "depend on each other", "events_spec.lua")
+  end)
+
+  it("happen to a batch that is not rows yet, beside parts given as a number", function()
+    local flow = cs.ode { field = function() return { n = 0, x = 1 } end, events = { {
+      when = function(_, s) return s.x:column(1) - 0.5 end,
+      reset = function(_, s) return { n = s.n + 1, x = s.x - 0.5 } end } } }
+    near(flow({ n = 0, x = { { 0 }, { 0.1 } } }, { 0, 0.75, 1.3 }).n, { { 0, 1, 2 }, { 0, 1, 2 } }, 0)
+    raises(function()
+      cs.grad(function(y) return (flow({ n = 0, x = y }, { 0, 1 }).x):sum() end)(cs.tensor { { 0 }, { 0.1 } })
+    end, "cs.rows")
+    raises(function() ball({ g = 9.81, e = 0.8 })({ 1, 0 }, { 0, 2, 1 }) end, "time 3 of 3", "out of order")
+  end)
+
+  it("happen to no rows", function()
+    local v, happened = ball({ g = 9.81, e = 0.5 })(cs.rows(cs.zeros(0, 2)), { 0, 1 })
+    assert(v.shape[1] == 0 and happened.count.shape[1] == 0)
+  end)
+
+  it("refuse a reset that gives no state, or parts that are not there", function()
+    local function with(reset)
+      return cs.ode { field = function(_, s) return { x = 0 * s.x + 1, n = 0 } end,
+        events = { { when = function(_, s) return s.x:column(1) - 0.5 end, reset = reset } } }
+    end
+    local y0 = { x = { 0 }, n = { 0 } }
+    near(with(function(_, s) return { n = s.n + 1 } end)(y0, { 0, 1 }).n, { { 0 }, { 1 } }, 0)
+    raises(function() with(function(_, s) return { xx = s.x } end)(y0, { 0, 1 }) end, "'xx'", "reset of event 1", "'x'")
+    raises(function() with(function() end)(y0, { 0, 1 }) end, "reset of event 1", "got a nil")
   end)
 
   it("end a solve, and its state is held", function()

@@ -19,6 +19,10 @@ describe("ode", function()
     near(w.cost:column(2), { q, 4 * q }, 1e-8)
   end)
 
+  it("may have a relative tolerance alone, also where a component is zero", function()
+    near(cs.ode { rtol = 1e-8, atol = 0, field = function(_, y) return -y end }({ 0, 1 }, { 0, 1 })[2], { 0, math.exp(-1) }, 1e-7)
+  end)
+
   it("knows time, columns, constants", function()
     local flow = cs.ode { rtol = 1e-10, field = function(t, u)
       local a = u:columns()
@@ -33,6 +37,40 @@ describe("ode", function()
     near(flow({ 1 }, { 0, 1 })[2], { math.exp(-1) }, 1e-8)
     k = 2
     near(flow({ 1 }, { 0, 1 })[2], { math.exp(-2) }, 1e-8)
+  end)
+
+  it("has gradients of captures beside some of another type, without a cotangent", function()
+    local p = cs.parameters { w = cs.tensor { { 0.5, 1 }, { 0.7, -0.3 } }, z = cs.tensor { 0.3, 0.2 } }
+    local y0 = cs.rows(cs.tensor { { 1, 0.5 }, { 0.2, 0.3 } })
+    local which = cs.index { 1, 2, 1 }
+    local function gradient(name, control)
+      local flow = cs.ode { rtol = 1e-9, atol = 1e-11, gradient = name, control = control, field = function(_, y)
+        return cs.tanh(y:matmul(p.w)) * p.z:take(which, 1):sum()
+      end }
+      return cs.grad(function() return (flow(y0, { 0, 0.5, 1 }) ^ 2):sum() end)(p)
+    end
+    local exact = gradient("discrete", "batch")
+    for _, control in ipairs { "batch", "row" } do near(gradient("backsolve", control), exact:totable(), 1e-6) end
+  end)
+
+  it("has derivatives in times that repeat, or where a step ends", function()
+    for _, solver in ipairs { "dopri5", "rk4" } do
+      local flow = cs.ode { solver = solver, step = solver == "rk4" and 0.01 or nil, rtol = 1e-10, atol = 1e-12,
+        field = function(t, y) return cs.sin(y + t) + 1 end }
+      for _, list in ipairs { { 0, 0.5, 0.7, 1 }, { 0, 0.25, 1, 1 }, { 0, 0, 1 }, { 1, 0.4, 0, 0 }, { 0.3, 0.3 } } do
+        local n, t = #list, cs.tensor(list, "f64")
+        local weight = cs.linspace(0.5, 1, n)
+        local function loss(times) return (flow({ 0.7 }, times):reshape { n } * weight):sum() end
+        local bar, v = cs.grad(loss)(t), flow({ 0.7 }, t)
+        for k = 1, n do
+          local e = {}
+          for i = 1, n do e[i] = i == k and 1 or 0 end
+          local _, dot = cs.jvp(loss)({ t }, { cs.tensor(e, "f64") })
+          near(dot:item(), bar[k], 1e-8)
+          if k > 1 then near(bar[k], weight[k] * (math.sin(v[k][1] + list[k]) + 1), 1e-5) end
+        end
+      end
+    end
   end)
 
   it("gives failures as results", function()
@@ -56,7 +94,19 @@ describe("ode", function()
     near(sol(1), sol.values[2], 0)
     near(sol:slope(0.5), { -math.cos(0.5) * exact(0.5)[1], -math.cos(0.5) * exact(0.5)[2] }, 1e-7)
     near(flow:solve({ 1, 2 }, { 5, 0 })(2.5), { math.exp(math.sin(5) - math.sin(2.5)), 2 * math.exp(math.sin(5) - math.sin(2.5)) }, 1e-7)
+    local axes = cs.ode { field = function(t, y) return y:slice(2, 1, 2) * y:sum(2):reshape { 1, 1 } * 0 + 3 end }
+    near(axes:solve({ 1, 2 }, { 0, 1 }):slope(0.5), { 3, 3 }, 0)
+    local quadrature = cs.ode { parts = { q = "quadrature" }, field = function(_, s) return { y = 2, q = s.y:sum(2) } end }
+    local there = quadrature:solve({ y = { 1, 2 }, q = 0 }, { 0, 1 }):slope(0.5)
+    near(there.y, { 2, 2 }, 0)
+    near(there.q, 5, 1e-9)
+    local start = { 1, 2 }
+    sol = flow:solve(start, { 0, 1, 5 })
+    start[1] = 7
+    near(sol(2.5), exact(2.5), 1e-7)
     raises(function() sol(7) end, "outside", "0 to 5")
+    raises(function() sol { "1" } end, "a string")
+    raises(function() cs.grad(function(x) return (sol(1) * x):sum() end)(cs.tensor { 1, 1 }) end, "outside of traced")
     local batch = flow:solve(cs.rows(cs.tensor { { 1 }, { 3 } }), { 0, 5 })
     near(batch { 1, 2 }, { { { exact(1)[1] }, { exact(2)[1] } }, { { 3 * exact(1)[1] }, { 3 * exact(2)[1] } } }, 1e-7)
     local steps, sum = sol.steps, 0

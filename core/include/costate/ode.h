@@ -364,7 +364,7 @@ typedef struct cst_solve_pullback {
   void *y0_bar;                   /* state vector, or NULL */
   double *times_bar;              /* n_times, or NULL */
   void **capture_bar;             /* per capture; entries may be NULL (not wanted) */
-  const size_t *capture_count;
+  const size_t *capture_count;    /* scalars of each; 0: of another type than the state, without a cotangent */
   size_t n_captures;
   cst_solve_stats *stats;         /* backward evaluations are added here */
   const double *breaks;           /* of the forward solve: for integrations backwards */
