@@ -15,7 +15,7 @@
 #include "costate/registry.h"
 #include "ode/integrate.h"
 
-enum { ROUNDS = 15, MOST = 1000 };
+enum { ROUNDS = 100, MOST = 1000 };
 #define RTOL 1e-6
 #define ATOL 1e-9
 #define END 200.0
