@@ -9,109 +9,13 @@ local model = require "costate.model"
 local events = require "costate._events"
 local resolve = require("costate._ode_options").resolve
 local solution = require "costate._solution"
+local states = require "costate._state"
 
 local Flow = {}
 Flow.__index = Flow
 Flow.__name = "costate.Flow"
 
-local QUADRATURE <const>, UNCONTROLLED <const> = 1, 2
 local KEPT_PLANS <const> = 8
-
--- ---- the state ------------------------------------------------------------------------------------
-
-local function is_parts(y0)
-  return type(y0) == "table" and not getmetatable(y0) and type(next(y0)) == "string"
-end
-
---- Tables of numbers become tensors; numbers too.
-local function as_tensor(x)
-  if core.kind(x) then return x.dtype == "i64" and core.cast(x, core.dtype()) or x end
-  if type(x) == "number" then return core.tensor(x) end
-  if type(x) == "table" then return core.tensor(x) end
-  core.fail("an initial state is a tensor, a value, a table of numbers or a table of named parts; got a "
-    .. type(x))
-end
-
-function Flow:flags_of(name)
-  local f = self.options.parts and self.options.parts[name]
-  if f == nil or f == "controlled" then return 0 end
-  if f == "quadrature" then return QUADRATURE end
-  if f == "uncontrolled" then return UNCONTROLLED end
-  if type(f) == "table" then
-    return (f.quadrature and QUADRATURE or 0) + (f.uncontrolled and UNCONTROLLED or 0)
-  end
-  core.fail(("part '%s': its flags are \"quadrature\", \"uncontrolled\" or a table of both"):format(name))
-end
-
---- Names of parts in order: quadrature parts stand last, otherwise by name.
-function Flow:part_names(y0)
-  local names = trace.sorted_keys(y0)
-  table.sort(names, function(a, b)
-    local qa, qb = self:flags_of(a) & QUADRATURE, self:flags_of(b) & QUADRATURE
-    if qa ~= qb then return qa < qb end
-    return a < b
-  end)
-  return names
-end
-
---- Parts with flags must be there: a misspelt name would be integrated as any other.
-function Flow:check_flags(y0)
-  for name in pairs(self.options.parts or {}) do
-    if is_parts(y0) and y0[name] == nil then
-      options.unknown("the initial state (from 'parts' of ode)", tostring(name), trace.sorted_keys(y0))
-    end
-  end
-end
-
---- y0 as a list of parts with one leading batch axis; `lone` when that axis is added here.
-function Flow:state_of(y0)
-  local s = { parts = {}, single = not is_parts(y0) }
-  self:check_flags(y0)
-  local names = s.single and { "y" } or self:part_names(y0)
-  local rows
-  for i, name in ipairs(names) do
-    local v = as_tensor(s.single and y0 or y0[name])
-    s.parts[i] = { name = name, value = v, flags = s.single and 0 or self:flags_of(name) }
-    if v.rows or v.rank >= 2 then rows = v.shape[1] end
-  end
-  s.lone, s.rows = rows == nil, rows or 1
-  for _, p in ipairs(s.parts) do
-    local shape = p.value.shape
-    if s.lone then
-      table.insert(shape, 1, 1)
-      p.value = core.reshape(p.value, shape)
-    elseif #shape == 0 then
-      shape = { rows }
-      p.value = core.broadcast_like(p.value, core.zeros(rows))
-    elseif shape[1] ~= rows then
-      core.fail(("part '%s' has %d rows, another one %d"):format(p.name, shape[1], rows))
-    end
-    p.shape = shape
-  end
-  return s
-end
-
---- Times of each row, as lists of any length: the shorter ones repeat their last time.
-local function ragged_times(lists)
-  local longest, padded = 0, {}
-  for _, list in ipairs(lists) do longest = math.max(longest, #list) end
-  for i, list in ipairs(lists) do
-    if #list == 0 then core.fail(("row %d has no times: at least where it starts is needed"):format(i)) end
-    padded[i] = table.move(list, 1, #list, 1, {})
-    for k = #list + 1, longest do padded[i][k] = list[#list] end
-  end
-  return core.rows(core.tensor(padded, "f64"))
-end
-
-local function as_times(t)
-  if core.kind(t) then return t.dtype == "f64" and t or core.cast(t, "f64") end
-  if type(t) ~= "table" then core.fail("times are a tensor or a table of numbers, got a " .. type(t)) end
-  if type(t[1]) == "table" then return ragged_times(t) end
-  for _, x in ipairs(t) do
-    if core.kind(x) then return core.cast(core.stack(t), "f64") end
-  end
-  return core.tensor(t, "f64")
-end
 
 -- ---- recording the field ----------------------------------------------------------------------------
 
@@ -234,9 +138,9 @@ end
 
 --- What the script gave for state and times, as this file has them.
 function Flow:prepare(y0, t)
-  local state = self:state_of(y0)
+  local state = states.of(self.options.parts, y0)
   self.lone = state.lone
-  local times = as_times(t)
+  local times = states.times(t)
   if hooks.probe then
     for _, p in ipairs(state.parts) do p.value = hooks.probe("state", p.value) end
     times = hooks.probe("times", times)
@@ -246,32 +150,15 @@ function Flow:prepare(y0, t)
   return state, times
 end
 
---- Values by part as the script gets them: one, or a table by name; without the batch axis added here.
-local function deliver(state, list)
-  local values = {}
-  for i, v in ipairs(list) do
-    if state.lone then
-      local shape = v.shape
-      table.remove(shape, 1)
-      v = core.reshape(v, shape)
-    end
-    values[i] = v
-  end
-  if state.single then return values[1] end
-  local by_name = {}
-  for i, p in ipairs(state.parts) do by_name[p.name] = values[i] end
-  return by_name
-end
-
 --- The same for what happened, of which the last entry is always empty.
 local function deliver_events(state, most, c, found)
   local function entries(v) return core.slice(v, 2, 1, most) end
   local function numbers(v) return state.lone and core.reshape(v, { most }) or v end
-  local states = {}
-  for i, v in ipairs(found.state) do states[i] = entries(v) end
+  local at = {}
+  for i, v in ipairs(found.state) do at[i] = entries(v) end
   local function one(x) return state.lone and core.reshape(x, {}) or x end
   return { times = numbers(entries(found.time)), which = numbers(entries(found.which)),
-    states = deliver(state, states), count = one(c.count), complete = one(c.done) }
+    states = states.deliver(state, at), count = one(c.count), complete = one(c.done) }
 end
 
 --- Records the solve in the current trace: values, one or a table by part; and, of a flow with events, what
@@ -279,15 +166,15 @@ end
 function Flow:build(y0, t)
   local state, times = self:prepare(y0, t)
   local list = self.options.events
-  if not list then return deliver(state, self:follow(state, times)) end
+  if not list then return states.deliver(state, self:follow(state, times)) end
   local c, found = events.build(self, list, state, times)
-  return deliver(state, c.out), deliver_events(state, list.most, c, found)
+  return states.deliver(state, c.out), deliver_events(state, list.most, c, found)
 end
 
 --- The field at a time and the values there of a solve that began at y0: with its batch axis, as when it is
 --- recorded.
 function Flow:slope(y0, values, t)
-  local state, ys, named, out = self:state_of(y0), {}, {}, {}
+  local state, ys, named, out = states.of(self.options.parts, y0), {}, {}, {}
   for i, p in ipairs(state.parts) do
     ys[i] = core.rows(core.reshape(state.single and values or values[p.name], p.shape))
     named[p.name] = ys[i]
@@ -298,22 +185,14 @@ function Flow:slope(y0, values, t)
     if not state.single then d = dy[p.name] end
     out[i] = result_like(d, ys[i], p.name)
   end
-  return deliver(state, out)
+  return states.deliver(state, out)
 end
 
 -- ---- outside of traces --------------------------------------------------------------------------------
 
---- Tensors, which the script's tables may go on without.
-local function as_state(y0)
-  if not is_parts(y0) then return as_tensor(y0) end
-  local copy = {}
-  for k, v in pairs(y0) do copy[k] = as_tensor(v) end
-  return copy
-end
-
 --- Recorded once more at every call: an equal recording finds its program again.
 function Flow:eager(y0, t)
-  t, y0 = as_times(t), as_state(y0)
+  t, y0 = states.times(t), states.tensors(y0)
   if self.options.events then
     y0 = events.rows(y0)
     events.check_times(t)
@@ -363,7 +242,7 @@ end
 function Flow:solve(y0, t)
   if y0 == nil or t == nil then core.fail("solve takes an initial state and times: flow:solve(y0, t)") end
   if core.current() then core.fail("flow:solve is for outside of traced functions; inside use flow(y0, t)") end
-  y0 = as_state(y0)
+  y0 = states.tensors(y0)
   local result, status, message, program, times = self:eager(y0, t)
   return solution { values = result.values, events = result.events, t = times, status = status, message = message,
     stats = program:stats().forward, attempts = program:attempts(), flow = self, y0 = y0 }
