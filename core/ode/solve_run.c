@@ -167,6 +167,17 @@ static cst_status run_all(cst_solve_state *s, const cst_call *c, const double *t
   return CST_OK;
 }
 
+/* Outputs that were not reached are NaN: those beyond t of the rows under way, all of the rows after them. */
+static void forget(cst_solve_state *s) {
+  const cst_rhs *f = cst_field_rhs_base(s->rhs);
+  double t = s->report.forward.t, way = s->times[s->n_times - 1] - s->times[0];
+  size_t first = 0;
+  memset(s->y, 0xff, f->n * cst_dtype_size((cst_dtype)f->dtype));
+  while (first < s->n_times && (s->times[first] - t) * way <= 0) first++;
+  for (; s->row < s->n_runs; s->row++, first = 0)
+    for (size_t i = first; i < s->n_times; i++) cst_solve_scatter(s, s->values, i, s->y);
+}
+
 cst_status cst_solve_run(const cst_call *c) {
   cst_solve_state *s = c->state;
   const cst_solve_plan *p = s->plan;
@@ -185,5 +196,8 @@ cst_status cst_solve_run(const cst_call *c) {
   count(c->run, s);
   void **record = (void **)c->p[c->q->n_in + p->n_parts];
   if (record) *record = s;
-  return explain(s, st);
+  if (st == CST_OK) return CST_OK;
+  st = explain(s, st);
+  forget(s);
+  return st;
 }

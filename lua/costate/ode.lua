@@ -190,6 +190,14 @@ end
 
 -- ---- outside of traces --------------------------------------------------------------------------------
 
+--- Values of a solve with events that failed: how far it came is not known.
+local function nowhere(values)
+  if core.kind(values) then return core.full_like(values, 0 / 0) end
+  local named = {}
+  for name, v in pairs(values) do named[name] = nowhere(v) end
+  return named
+end
+
 --- Recorded once more at every call: an equal recording finds its program again.
 function Flow:eager(y0, t)
   t, y0 = states.times(t), states.tensors(y0)
@@ -213,6 +221,7 @@ function Flow:eager(y0, t)
   local out, status, message, partial = trace.run(old, leaves, captures)
   self.last = old
   local result = trace.rebuild(out_spec, out or partial)
+  if status and self.options.events then result = { values = nowhere(result.values) } end
   if not status and result.events then status, message = self:too_many(result.events) end
   return result, status or "ok", message, old.program, t
 end

@@ -478,9 +478,9 @@ function Flow:with(changes) end
 ---@class costate.Solution
 ---@field status string "ok", "max_steps", "step_min", "nonfinite", ...
 ---@field message? string where, which component, what to try
----@field values costate.Tensor|table<string, costate.Tensor>
+---@field values costate.Tensor|table<string, costate.Tensor> NaN at times that were not reached; of a solve with events that failed, at all
 ---@field t costate.Tensor
----@field events? costate.Happened
+---@field events? costate.Happened of a flow with events, unless the solve failed
 ---@field stats { evaluations: integer, accepted: integer, rejected: integer, last_step: number, stiffness: number? } stiffness: of a solve that stopped for its steps, the largest rate of the field there
 ---@field steps? { t: costate.Tensor, h: costate.Tensor, error: costate.Tensor, accepted: costate.Tensor } of a flow with trace = true: the steps that were tried; error is in units of the tolerance
 ---@overload fun(t: number|number[]|costate.Tensor): any the state at a time, or at several [n, ...]: the dense output of the steps taken. In a traced function flow(y0, times) is that, with derivatives in the times

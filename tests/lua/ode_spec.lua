@@ -118,6 +118,23 @@ describe("ode", function()
     assert(#steps.t == sol.stats.accepted + sol.stats.rejected)
   end)
 
+  it("has no values where a failed solve did not come", function()
+    local function blows_up(_, y) return y ^ 2 end
+    local sol = cs.ode { field = blows_up }:solve({ 1 }, { 0, 0.5, 2 })
+    assert(sol.status == "step_min")
+    near(sol.values:slice(1, 1, 2), { { 1 }, { 2 } }, 1e-4)
+    assert(sol.values[3][1] ~= sol.values[3][1])
+    local row = cs.ode { field = blows_up, control = "row" }:solve(cs.rows(cs.tensor { { 0.1 }, { 1 }, { 0.1 } }), { 0, 0.5, 2 })
+    assert(row.status == "step_min" and row.message:find("in row 2", 1, true), row.message)
+    near(row.values[1][3], { 0.125 }, 1e-4)
+    near(row.values[2][2], { 2 }, 1e-4)
+    for _, v in ipairs { row.values[2][3][1], row.values[3][1][1], row.values[3][3][1] } do assert(v ~= v) end
+    local jumps = { when = function(_, y) return y:column(1) - 1.5 end, reset = function(_, y) return y * 1.1 end }
+    local eventful = cs.ode { field = blows_up, events = { jumps } }:solve({ 1 }, { 0, 0.5, 2 })
+    assert(eventful.status == "step_min" and eventful.events == nil)
+    for i = 1, 3 do assert(eventful.values[i][1] ~= eventful.values[i][1]) end
+  end)
+
   it("tells a stiff problem from one that is merely fast", function()
     local stiff = cs.ode { field = function(t, y) return -1e5 * (y - cs.sin(t)) end, max_steps = 3000 }
     local sol = stiff:solve({ 2 }, { 0, 100 })
