@@ -191,6 +191,11 @@ static int make_index(lua_State *L) {
 /* ---- the mark of a batch --------------------------------------------------------------------------- */
 
 static int mark(lua_State *L, uint8_t space) {
+  if (lua_istable(L, 1)) {
+    lua_settop(L, 1);
+    make_tensor(L);
+    lua_replace(L, 1);
+  }
   cst_tensor *t = lcs_check_tensor(L, 1);
   luaL_argcheck(L, t->type.rank >= 1, 1, "a number has no batch");
   cst_type type = t->type;

@@ -158,7 +158,7 @@ function costate.iota(n) end
 ---@return costate.Tensor
 function costate.index(positions) end
 ---The same elements, the leading axis marked as a batch.
----@param t costate.Tensor
+---@param t costate.Tensor|table a tensor, or nested tables of numbers
 ---@return costate.Tensor
 function costate.rows(t) end
 ---The same elements without that mark.
