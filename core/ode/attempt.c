@@ -114,7 +114,7 @@ static cst_status settle(cst_integrator *i) {
 static double error_norm(const cst_integrator *i) {
   const cst_progress *r = &i->run;
   if (r->sum < 0) return cst_spans_norm(i, i->error, r->y, r->y1);
-  return i->controlled_scalars ? sqrt(r->sum / (double)i->controlled_scalars) : 0;
+  return sqrt(r->sum * i->share);
 }
 
 static cst_verdict judge(cst_integrator *i) {

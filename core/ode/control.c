@@ -17,7 +17,8 @@ enum { SAFETY, MIN_FACTOR, MAX_FACTOR, I_TERM, P_TERM, D_TERM };
 
 static double bounded(const cst_option_value *v, const cst_controller_state *c, double factor) {
   double most = c->rejected && v[MAX_FACTOR].number > 1 ? 1 : v[MAX_FACTOR].number;
-  return fmin(most, fmax(v[MIN_FACTOR].number, factor));
+  if (factor > most) return most;
+  return factor > v[MIN_FACTOR].number ? factor : v[MIN_FACTOR].number;
 }
 
 static double i_factor(const cst_options *o, const cst_controller_state *c, int error_order) {

@@ -26,7 +26,7 @@ static void plan(cst_integrator *i) {
   cst_progress *r = &i->run;
   size_t clip;
   double target = barrier(r, &clip), left = (target - r->t) * r->direction;
-  double slack = 8 * DBL_EPSILON * fmax(fabs(r->t), fabs(target));
+  double here = fabs(r->t), there = fabs(target), slack = 8 * DBL_EPSILON * (here > there ? here : there);
   if (i->config.max_step > 0 && i->config.step == 0)
     r->h = r->direction * fmin(fabs(r->h), i->config.max_step);
   r->used = r->h;

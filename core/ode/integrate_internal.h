@@ -57,6 +57,7 @@ struct cst_integrator {
   void *y[2], *f[2], *error, *output; /* state vectors */
   cst_span *controlled;
   size_t n_controlled, span_capacity, controlled_scalars;
+  double share; /* of one controlled scalar in the mean of an error norm; 0: none is controlled */
   cst_taped_step *steps;
   size_t n_steps, step_capacity;
   size_t *output_step;

@@ -24,14 +24,14 @@ static void add(cst_integrator *i, size_t first, size_t n) {
   cst_span *last = i->n_controlled ? &i->controlled[i->n_controlled - 1] : NULL;
   size_t border = i->run.rhs->n_stage;
   if (n == 0) return;
-  i->controlled_scalars += n;
+  i->controlled_scalars += n, i->share = 1 / (double)i->controlled_scalars;
   if (last && last->first + last->n == first && first != border) last->n += n;
   else i->controlled[i->n_controlled++] = (cst_span){first, n};
 }
 
 cst_status cst_spans_find(cst_integrator *i, const cst_rhs *rhs) {
   CST_TRY(cst_grow(i->ctx, &i->controlled, &i->span_capacity, rhs->n_parts + 2, sizeof(cst_span)));
-  i->n_controlled = i->controlled_scalars = 0;
+  i->n_controlled = i->controlled_scalars = 0, i->share = 0;
   for (size_t p = 0; p < rhs->n_parts; p++) {
     const cst_part *part = &rhs->parts[p];
     if (part->flags & CST_PART_UNCONTROLLED) continue;
@@ -53,5 +53,5 @@ double cst_spans_norm(const cst_integrator *i, const void *v, const void *y0, co
                               (const char *)y0 + at, (const char *)y1 + at, i->config.rtol,
                               i->config.atol);
   }
-  return i->controlled_scalars ? sqrt(sum / (double)i->controlled_scalars) : 0;
+  return sqrt(sum * i->share);
 }
