@@ -184,6 +184,11 @@ static cst_status pullback(void *state, const cst_solve_pullback *p) {
 static cst_status accepts(const cst_host *host, const cst_solver_type *s) {
   if (s->traits & CST_STOCHASTIC)
     return host->fail(host, CST_EUNSUPPORTED, "backsolve does not reverse a stochastic solver");
+  if (adjoint_needs_jacobian(s))
+    return host->fail(host, CST_EUNSUPPORTED,
+                      "solver '%s' needs a Jacobian, which the adjoint equation of backsolve does not give (and a stiff "
+                      "field is not to be solved backwards): use gradient = \"discrete\" with trbdf2, kencarp4 or kencarp5",
+                      s->name);
   return CST_OK;
 }
 

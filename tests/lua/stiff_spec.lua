@@ -66,6 +66,10 @@ describe("stiff solvers", function()
     local p = cs.parameters { a = 0, b = 0, c = 0 }
     local flow = flow_of(p, "kencarp4", { gradient = "backsolve" })
     raises(function() cs.grad(function() return flow({ 1, 0, 0 }, { 0, 1 }):sum() end)(p) end, "discrete")
+    for _, gradient in ipairs { "discrete", "backsolve" } do
+      local bdf = flow_of(p, "gsl.msbdf", { gradient = gradient })
+      raises(function() cs.grad(function() return bdf({ 1, 0, 0 }, { 0, 1 }):sum() end)(p) end, "kencarp5")
+    end
   end)
 
   it("train the rates of a stiff reaction", function()
