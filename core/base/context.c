@@ -49,4 +49,6 @@ void cst_context_free(cst_context *ctx) {
   deallocate(ctx);
 }
 
+void cst_set_stop(cst_context *ctx, const volatile sig_atomic_t *flag) { ctx->stop = flag; }
+
 const cst_host *cst_host_of(const cst_context *ctx) { return &ctx->host; }

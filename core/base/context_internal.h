@@ -22,6 +22,7 @@ struct cst_context {
   void *log_user;
   unsigned threads; /* counting the caller; pool is NULL when 1 */
   cst_pool *pool;
+  const volatile sig_atomic_t *stop; /* asks solves to end; NULL: nobody does */
   atomic_uint busy; /* solves and programs that are running now, on any thread */
   cst_registry *registry;
   cst_profile *profile; /* NULL: times are not kept */

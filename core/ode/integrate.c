@@ -164,6 +164,7 @@ static cst_status step(cst_integrator *i) {
     cst_verdict verdict;
     if (i->config.max_steps && r->accepted + r->rejected >= i->config.max_steps)
       return cst_explain(i, CST_EMAXSTEPS, "this is the last step allowed by max_steps", SIZE_MAX);
+    if (i->ctx->stop && *i->ctx->stop) return cst_explain(i, CST_EBREAK, "it was interrupted", SIZE_MAX);
     if (r->in->replay) CST_TRY(plan_replay(i));
     else plan(i);
     CST_TRY(cst_try_step(i, &verdict));

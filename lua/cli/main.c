@@ -19,9 +19,11 @@
 #include <readline/readline.h>
 #endif
 
+#include "../src/binding.h"
+
 extern int luaopen_costate_core(lua_State *L);
 
-static volatile sig_atomic_t interrupts = 0;
+static volatile sig_atomic_t interrupts = 0, stopping = 0; /* stopping: solves end */
 static lua_State *running = NULL;
 
 /* Raised at the next instruction of the script: { costate_exit = "interrupted" }. */
@@ -34,18 +36,26 @@ static void stop_script(lua_State *L, lua_Debug *ar) {
   lua_error(L);
 }
 
-/* The first interrupt lets the present training step finish, the second stops the script at its next
- * instruction (lua_sethook may be called from a handler), the third ends the process. */
+/* The first interrupt lets the present training step finish, the second ends a solve at its next step and the
+ * script at its next instruction (lua_sethook may be called from a handler), the third ends the process. */
 static void on_interrupt(int sig) {
   (void)sig;
   if (++interrupts >= 3) _exit(3);
-  if (interrupts == 2)
-    lua_sethook(running, stop_script, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+  if (interrupts != 2) return;
+  stopping = 1;
+  lua_sethook(running, stop_script, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
 }
 
 static int interrupted(lua_State *L) {
   lua_pushboolean(L, interrupts > 0);
   return 1;
+}
+
+/* What was interrupted is over: the next interrupt is a first one. */
+static int go_on(lua_State *L) {
+  lua_sethook(L, NULL, 0, 0);
+  interrupts = stopping = 0;
+  return 0;
 }
 
 #ifdef CST_READLINE
@@ -63,6 +73,8 @@ static int open_host(lua_State *L) {
   lua_newtable(L);
   lua_pushcfunction(L, interrupted);
   lua_setfield(L, -2, "interrupted");
+  lua_pushcfunction(L, go_on);
+  lua_setfield(L, -2, "go_on");
 #ifdef CST_READLINE
   lua_pushcfunction(L, read_line);
   lua_setfield(L, -2, "readline");
@@ -123,6 +135,10 @@ static int protected_main(lua_State *L) {
   lua_pushcfunction(L, open_host);
   lua_setfield(L, -2, "costate._host");
   set_path(L, find_modules());
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "costate.core");
+  lua_call(L, 1, 0);
+  cst_set_stop(lcs_state_of(L)->ctx, &stopping);
   lua_getglobal(L, "require");
   lua_pushliteral(L, "costate._cli");
   lua_call(L, 1, 1);

@@ -2,9 +2,11 @@
 -- costate repl: cs is loaded; expressions are printed.
 local M = {}
 
+local known, host = pcall(require, "costate._host")
+local function go_on() if known then host.go_on() end end
+
 local function read(prompt)
-  local ok, host = pcall(require, "costate._host")
-  if ok and host.readline then return host.readline(prompt) end
+  if known and host.readline then return host.readline(prompt) end
   io.write(prompt)
   io.flush()
   return io.read("L")
@@ -37,11 +39,12 @@ function M.run()
     local chunk, message = read_chunk()
     if chunk == false then break end
     if chunk then
+      go_on()
       local results = table.pack(xpcall(chunk, debug.traceback))
       if results[1] then
         for i = 2, results.n do _G.cs.print(results[i]) end
       else
-        message = results[2]
+        message = type(results[2]) == "table" and results[2].costate_exit or results[2]
       end
     end
     if message then print(message) end

@@ -266,6 +266,33 @@ static void test_break(void) {
   solve_free(&s, ctx);
 }
 
+static cst_status interrupt_at_6(void *arg, size_t i, void *y, bool *jumped) {
+  (void)y, (void)jumped;
+  *(volatile sig_atomic_t *)arg = i >= 6;
+  return CST_OK;
+}
+
+/* A flag, as a signal handler sets it: the solve ends between two steps, and the next one runs. */
+static void test_interrupt(void) {
+  volatile sig_atomic_t flag = 0;
+  double times[12];
+  problem p;
+  solve s;
+  for (size_t k = 0; k < 12; k++) times[k] = (double)k;
+  problem_init(&p, field_rotation, CST_F64, 1, 2, 0);
+  cst_integrator_config c = ode_config(ctx, "dopri5", &p);
+  solve_init(&s, ctx, &c, &p);
+  s.run.at = interrupt_at_6, s.run.arg = (void *)(uintptr_t)&flag;
+  cst_set_stop(ctx, &flag);
+  CU_ASSERT_EQUAL(solve_run(&s, (double[]){1, 0}, times, 12), CST_EBREAK);
+  CU_ASSERT(s.stats.t > 5.5 && s.stats.t < 8);
+  CU_ASSERT_PTR_NOT_NULL(strstr(cst_message(ctx), "interrupted"));
+  flag = 0;
+  CU_ASSERT_EQUAL(solve_run(&s, (double[]){1, 0}, times, 4), CST_OK);
+  cst_set_stop(ctx, NULL);
+  solve_free(&s, ctx);
+}
+
 static void test_limits(void) {
   problem p;
   solve s;
@@ -503,6 +530,7 @@ int cst_suite_ode(void) {
                                 {"breaks of the field", test_breaks},
                                 {"breaks in a schedule", test_replayed_breaks},
                                 {"stopping on request", test_break},
+                                {"interrupts", test_interrupt},
                                 {"blow-up, min_step, max_steps", test_limits},
                                 {"max_step", test_max_step},
                                 {"values that are not finite", test_not_finite},

@@ -4,6 +4,8 @@
  * context is used by one thread at a time; contexts share nothing.
  */
 #pragma once
+#include <signal.h>
+
 #include "costate/types.h"
 
 /* Like realloc/free in one: size 0 frees; returns NULL on failure. */
@@ -58,6 +60,10 @@ unsigned cst_threads(const cst_context *ctx);
  * assignment of i to workers is not fixed: f must not depend on it. */
 void cst_parallel(cst_context *ctx, size_t n, void (*f)(void *arg, size_t i, unsigned worker),
                   void *arg);
+
+/* Every solve looks at *flag between its steps and ends with CST_EBREAK when it is not 0: a signal handler may set
+ * it. NULL, as at first: nothing ends a solve. */
+void cst_set_stop(cst_context *ctx, const volatile sig_atomic_t *flag);
 
 /* From now on every instruction of every program is timed, which costs some 50 ns each. */
 cst_status cst_profile_start(cst_context *ctx);
