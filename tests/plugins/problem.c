@@ -216,6 +216,16 @@ cst_context *ode_context(void) {
   return ctx;
 }
 
+const cst_solver_type *ode_solver_at(cst_context *ctx, size_t i, bool (*is)(const cst_entry *e)) {
+  const cst_entry *e = cst_entry_at(ctx, CST_KIND_SOLVER, i);
+  return is(e) ? e->type : NULL;
+}
+bool is_ordinary(const cst_entry *e) {
+  const cst_solver_type *t = e->type;
+  return !(t->traits & (CST_STOCHASTIC | CST_IMPLICIT | CST_SYMPLECTIC | CST_SINGLE));
+}
+bool is_esdirk(const cst_entry *e) { return strcmp(e->plugin, "esdirk") == 0; }
+
 const cst_solver_type *ode_solver(cst_context *ctx, const char *name) {
   const cst_entry *e = cst_find(ctx, CST_KIND_SOLVER, name);
   return e ? e->type : NULL;

@@ -54,6 +54,15 @@ void problem_set(const problem *p, void *v, size_t i, double x);
 /* A context with the plugins rk and adjoint. */
 cst_context *ode_context(void);
 const cst_solver_type *ode_solver(cst_context *ctx, const char *name);
+
+/* The solvers of the registry for which is(entry) holds. */
+#define SOLVERS_THAT(ctx, is, t)                                        \
+  for (size_t i_ = 0; i_ < cst_entry_count(ctx, CST_KIND_SOLVER); i_++) \
+    for (const cst_solver_type *t = ode_solver_at(ctx, i_, is); t; t = NULL)
+const cst_solver_type *ode_solver_at(cst_context *ctx, size_t i, bool (*is)(const cst_entry *e));
+bool is_ordinary(const cst_entry *e); /* explicit, of one step, for fields without noise or structure */
+bool is_esdirk(const cst_entry *e);   /* of that plugin */
+
 cst_integrator_config ode_config(cst_context *ctx, const char *solver, const problem *p);
 
 /* One solve whose values are gathered. */

@@ -25,14 +25,7 @@ static int close(void) {
   return 0;
 }
 
-static const cst_solver_type *solver_at(size_t i) {
-  const cst_entry *e = cst_entry_at(ctx, CST_KIND_SOLVER, i);
-  return strcmp(e->plugin, "esdirk") == 0 ? e->type : NULL;
-}
-
-#define EVERY_SOLVER(t)                                                 \
-  for (size_t i_ = 0; i_ < cst_entry_count(ctx, CST_KIND_SOLVER); i_++) \
-    for (const cst_solver_type *t = solver_at(i_); t; t = NULL)
+#define EVERY_SOLVER(t) SOLVERS_THAT(ctx, is_esdirk, t)
 
 /* ---- the tableaus ---------------------------------------------------------------------------- */
 

@@ -25,14 +25,7 @@ static const double start[3] = {3, 2, 0};
 
 static const double grid[4] = {0, 1 / 3., 2 / 3., 1};
 
-static const cst_solver_type *solver_at(size_t i) {
-  const cst_solver_type *t = cst_entry_at(ctx, CST_KIND_SOLVER, i)->type;
-  return t->traits & (CST_STOCHASTIC | CST_IMPLICIT | CST_SYMPLECTIC | CST_SINGLE) ? NULL : t;
-}
-
-#define EVERY_SOLVER(t)                                                       \
-  for (size_t i_ = 0; i_ < cst_entry_count(ctx, CST_KIND_SOLVER); i_++)       \
-    for (const cst_solver_type *t = solver_at(i_); t; t = NULL)
+#define EVERY_SOLVER(t) SOLVERS_THAT(ctx, is_ordinary, t)
 
 /* ---- tableaus -------------------------------------------------------------------------------------- */
 
