@@ -132,24 +132,32 @@ static double bound_of(const cst_solver_type *t, const ivp *p, uint64_t steps) {
   return demand_of(p)->growth * (adds_up ? fmax(100, (double)steps) : 100);
 }
 
+/* Whether the error and the steps at one tolerance are within bounds; the error in *error when it is larger. */
+static bool within(const cst_entry *e, const ivp *p, double tolerance, double *error) {
+  const cst_solver_type *t = e->type;
+  cst_solve_stats s;
+  double most = licence_of(e->name)->effort * pow(tolerance, -1.0 / (t->error_order + 1));
+  double found = reach(t, p, tolerance, &s), multiple = found / tolerance, bound = bound_of(t, p, s.accepted);
+  bool good = multiple <= bound && (double)(s.accepted + s.rejected) <= most;
+  if (!good)
+    printf("%s on %s at %.2g: error %.3g tolerances (at most %.3g), %llu + %llu steps (at most %.3g)%s%s\n",
+           e->name, p->name, tolerance, multiple, bound, (unsigned long long)s.accepted,
+           (unsigned long long)s.rejected, most, found < HUGE_VAL ? "" : ": ",
+           found < HUGE_VAL ? "" : cst_message(ctx));
+  *error = fmax(*error, found);
+  return good;
+}
+
+/* The error at the end of an oscillation passes through zero as the tolerance moves: one solve may be lucky. So
+ * the error at a tolerance is the worst of three close to it, each within bounds. */
 static void test_problem(const cst_entry *e, const ivp *p) {
   const cst_solver_type *t = e->type;
   const struct demand *d = demand_of(p);
-  double error[2], first = t->order == 1 ? 10 * d->loose : d->loose;
+  double error[2] = {0}, first = t->order == 1 ? 10 * d->loose : d->loose;
   for (int k = 0; k < 2; k++) {
-    cst_solve_stats s;
     double tolerance = k == 0 ? first : t->order == 1 ? 1e-2 * first : d->tight;
-    double most = licence_of(e->name)->effort * pow(tolerance, -1.0 / (t->error_order + 1));
-    error[k] = reach(t, p, tolerance, &s);
-    double multiple = error[k] / tolerance, bound = bound_of(t, p, s.accepted);
-    bool good = multiple <= bound && (double)(s.accepted + s.rejected) <= most;
-    if (!good)
-      printf("%s on %s at %.0e: error %.3g tolerances (at most %.3g), %llu + %llu steps (at most %.3g)%s%s\n",
-             e->name, p->name, tolerance, multiple, bound, (unsigned long long)s.accepted,
-             (unsigned long long)s.rejected, most, error[k] < HUGE_VAL ? "" : ": ",
-             error[k] < HUGE_VAL ? "" : cst_message(ctx));
-    CU_ASSERT(good);
-    bool shrinks = k == 0 || error[1] < fmax(error[0], d->growth * first); /* a first one below that is luck */
+    for (int near = 0; near < 3; near++) CU_ASSERT(within(e, p, tolerance * (1 - 0.1 * near), &error[k]));
+    bool shrinks = k == 0 || error[1] < fmax(error[0], first); /* less than first is luck */
     if (!shrinks) printf("%s on %s: errors %.3g, %.3g\n", e->name, p->name, error[0], error[1]);
     CU_ASSERT(shrinks);
   }
