@@ -46,9 +46,11 @@ static void on_interrupt(int sig) {
   lua_sethook(running, stop_script, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
 }
 
+/* Whether there was an interrupt, and whether the script was to stop. */
 static int interrupted(lua_State *L) {
   lua_pushboolean(L, interrupts > 0);
-  return 1;
+  lua_pushboolean(L, stopping);
+  return 2;
 }
 
 /* What was interrupted is over: the next interrupt is a first one. */

@@ -126,7 +126,7 @@ local function run_script(path, given, order)
   elseif ok and #order > 0 and not script_options.taken then
     ok, e = false, { costate_exit = "usage", message = "the script takes no options, got --" .. order[1] }
   end
-  if ok and run.stopped then ok, e = false, { costate_exit = "interrupted" } end -- a pcall took the error
+  if ok and (run.stopped or select(2, run.interrupted())) then ok, e = false, { costate_exit = "interrupted" } end -- a pcall took the error
   if ok then return 0, "ok" end
   return conclude(e, path)
 end
