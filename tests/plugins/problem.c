@@ -52,6 +52,32 @@ void field_stepped(number t, const number *y, const number *theta, number *dy, n
   dq[0] = y[0] * y[1] + t * theta[0] * problem_level(k);
 }
 
+void field_van_der_pol(number t, const number *y, const number *theta, number *dy, number *dq) {
+  (void)t, (void)theta, (void)dq;
+  dy[0] = y[1];
+  dy[1] = 1000 * (1 - y[0] * y[0]) * y[1] - y[0];
+}
+
+void field_oregonator(number t, const number *y, const number *theta, number *dy, number *dq) {
+  (void)t, (void)theta, (void)dq;
+  dy[0] = 77.27 * (y[1] + y[0] * (1 - 8.375e-6 * y[0] - y[1]));
+  dy[1] = (y[2] - (1 + y[0]) * y[1]) / 77.27;
+  dy[2] = 0.161 * (y[0] - y[2]);
+}
+
+void field_hires(number t, const number *y, const number *theta, number *dy, number *dq) {
+  (void)t, (void)theta, (void)dq;
+  number r = 280 * y[5] * y[7];
+  dy[0] = -1.71 * y[0] + 0.43 * y[1] + 8.32 * y[2] + 0.0007;
+  dy[1] = 1.71 * y[0] - 8.75 * y[1];
+  dy[2] = -10.03 * y[2] + 0.43 * y[3] + 0.035 * y[4];
+  dy[3] = 8.32 * y[1] + 1.71 * y[2] - 1.12 * y[3];
+  dy[4] = -1.745 * y[4] + 0.43 * y[5] + 0.43 * y[6];
+  dy[5] = -r + 0.69 * y[3] + 1.71 * y[4] - 0.43 * y[5] + 0.69 * y[6];
+  dy[6] = r - 1.81 * y[6];
+  dy[7] = -r + 1.81 * y[6];
+}
+
 void field_robertson(number t, const number *y, const number *theta, number *dy, number *dq) {
   (void)t, (void)dq;
   number a = 0.04 * theta[0] * y[0], b = 1e4 * theta[1] * y[1] * y[2];
@@ -214,6 +240,13 @@ cst_context *ode_context(void) {
     return NULL;
   }
   return ctx;
+}
+
+cst_context *ode_context_with(const char *plugin) {
+  cst_context *ctx = ode_context();
+  if (!ctx || cst_plugin_load(ctx, plugin) == CST_OK) return ctx;
+  cst_context_free(ctx);
+  return NULL;
 }
 
 const cst_solver_type *ode_solver_at(cst_context *ctx, size_t i, bool (*is)(const cst_entry *e)) {

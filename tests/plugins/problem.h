@@ -37,6 +37,8 @@ extern field_fn field_blow_up;  /* y' = y^2 */
 extern field_fn field_pair;     /* rotation of (y0, y1) and y2' = -y2: q' = y0 */
 extern field_fn field_duffing; /* y'' = -y - y^3 + cos(t)/2; q' = y^2 */
 extern field_fn field_stepped;  /* y0' = -theta0 y0 + u, y1' and q' likewise driven by u, which jumps at breaks */
+extern field_fn field_van_der_pol; /* mu = 1000 */
+extern field_fn field_oregonator, field_hires; /* stiff, d = 3 and 8 */
 extern field_fn field_robertson; /* his stiff reaction, d = 3; theta0 .. 2 scale its rates */
 extern field_fn field_fast;     /* y' = -y/1000; q' = y sin(20 t) */
 
@@ -53,6 +55,7 @@ void problem_set(const problem *p, void *v, size_t i, double x);
 
 /* A context with the plugins rk and adjoint. */
 cst_context *ode_context(void);
+cst_context *ode_context_with(const char *plugin); /* and with this one */
 const cst_solver_type *ode_solver(cst_context *ctx, const char *name);
 
 /* The solvers of the registry for which is(entry) holds. */

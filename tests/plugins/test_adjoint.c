@@ -17,10 +17,7 @@ enum { MAX_T = 12 };
 static cst_context *ctx;
 static const double STEP = 1e-30;
 
-static int open(void) {
-  ctx = ode_context();
-  return !ctx || cst_plugin_load(ctx, "esdirk") != CST_OK;
-}
+static int open(void) { return (ctx = ode_context_with("esdirk")) ? 0 : 1; }
 static int close(void) {
   cst_context_free(ctx);
   return 0;
