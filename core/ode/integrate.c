@@ -49,12 +49,12 @@ static cst_status plan_replay(cst_integrator *i) {
   if (r->replayed >= s->n)
     return cst_explain(i, CST_EINVAL, "the schedule to replay ends before the times do", SIZE_MAX);
   size_t k = r->replayed, clip = r->in->stops ? r->next : r->in->n_times - 1;
-  double target = r->in->times[clip];
-  if (k == 0) r->shift = r->start - s->t[0];
-  r->used = s->h[k];
-  r->t1 = k + 1 < s->n ? s->t[k + 1] + r->shift : target;
-  r->at_break = cst_breaks_has(r, k + 1 < s->n ? s->t[k + 1] : target);
-  if (r->at_break && k + 1 < s->n) r->t1 = s->t[k + 1], r->used = r->t1 - r->t, r->shift = 0;
+  double target = r->in->times[clip], end = k + 1 < s->n ? cst_schedule_t(s, k + 1) : target;
+  if (k == 0) r->shift = r->start - cst_schedule_t(s, 0);
+  r->used = cst_schedule_h(s, k);
+  r->t1 = k + 1 < s->n ? end + r->shift : target;
+  r->at_break = cst_breaks_has(r, end);
+  if (r->at_break && k + 1 < s->n) r->t1 = end, r->used = r->t1 - r->t, r->shift = 0;
   r->clip = r->t1 == target ? clip : SIZE_MAX;
   if (k + 1 == s->n) r->used = target - r->t;
   r->t1_field = r->at_break ? cst_breaks_side(r, r->t1, r->t) : r->t1;
@@ -134,10 +134,10 @@ static cst_status accepted(cst_integrator *i) {
   if (r->in->n_events) CST_TRY(cst_events_step(i));
   if (r->ended) return CST_OK;
   if (r->in->tape) CST_TRY(cst_record_step(i));
-  if (r->in->schedule && !r->in->replay)
-    CST_TRY(cst_schedule_push(i->ctx, r->in->schedule, r->t, r->used));
+  if (i->schedule) CST_TRY(cst_schedule_push(i->ctx, i->schedule, r->t, r->used, i->config.step > 0));
   CST_TRY(cst_outputs_step(i, &jumped));
   if (r->in->tape) cst_record_outputs(i);
+  i->n_steps++;
   if (!fixed(i)) control(i);
   r->t = r->t_field = r->t1, r->y = r->y1;
   if (landed) r->anchor = r->t, r->count = 0;
@@ -228,8 +228,10 @@ static void enter(cst_integrator *i, const cst_integration *in) {
                            .rtol = i->config.rtol, .atol = i->config.atol};
   memcpy(i->y[0], in->y, f->n * i->size);
   cst_breaks_enter(i);
-  i->n_steps = i->n_outputs = 0;
-  if (in->schedule && !in->replay) in->schedule->n = 0;
+  i->kept = *in;
+  i->n_steps = i->n_recorded = 0;
+  i->schedule = in->replay || !in->schedule ? in->tape ? &i->own : NULL : in->schedule;
+  if (i->schedule) cst_schedule_clear(i->schedule);
 }
 
 static void leave(cst_integrator *i, const cst_integration *in) {

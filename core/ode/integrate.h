@@ -18,15 +18,24 @@ cst_status cst_integrator_new(const cst_host *host, const cst_integrator_config 
 cst_status cst_integrate(cst_integrator *i, const cst_integration *run);
 void cst_integrator_free(cst_integrator *i);
 
-/* Of the last run. Steps and output_step exist when it had a tape and live as long as that is not
- * cleared. output_step[k] is the step that holds output k; SIZE_MAX: none, it lies at the start. */
-const cst_taped_step *cst_integrator_steps(const cst_integrator *i, size_t *n);
-size_t cst_integrator_output_step(const cst_integrator *i, size_t k);
-const size_t *cst_integrator_output_steps(const cst_integrator *i);
+/* Of the last run, when it had a tape and as long as that is not cleared. A step has a record and values
+ * if the memory lasted for it. */
+size_t cst_integrator_n_steps(const cst_integrator *i);
+cst_taped_step cst_integrator_step(const cst_integrator *i, size_t k);
+/* How many states were kept at a time, in place of records. */
+size_t cst_integrator_checkpoints(const cst_integrator *i);
+/* The times and breaks of the last run, where they lie now. */
+void cst_integrator_bind(cst_integrator *i, const double *times, const double *breaks);
 void *cst_integrator_solver_state(const cst_integrator *i);
 const cst_integrator_config *cst_integrator_config_of(const cst_integrator *i);
 
-/* See cst_solve_pullback.redo. */
+/* Step k of a schedule: where it starts, its size. */
+double cst_schedule_t(const cst_schedule *s, size_t k);
+double cst_schedule_h(const cst_schedule *s, size_t k);
+size_t cst_schedule_bytes(const cst_schedule *s);
+void cst_schedule_free(cst_context *ctx, cst_schedule *s);
+
+/* See cst_solve_pullback.redo. Steps of which only states were kept are asked for in descending order. */
 cst_status cst_integrator_redo(cst_integrator *i, cst_rhs *rhs, size_t step, cst_taped_step *out);
 
 /* Registers the controllers i, pi and pid. */

@@ -6,6 +6,7 @@
  */
 #pragma once
 #include "costate/context.h"
+#include "ode/checkpoint.h"
 #include "ode/integrate.h"
 #include "ode/tape.h"
 #include "tensor/kernels.h"
@@ -34,7 +35,7 @@ typedef struct cst_progress {
   void *y, *f0, *f0_residual;
   void *y1, *f1, *f1_residual;
   bool f0_valid, f0_own, f1_own;
-  bool thin;               /* the tape takes no more records, only states */
+  bool thin;               /* the tape takes no more records, only states of some steps */
   cst_step step;
   cst_tape_place mark;     /* before the attempt */
   double error;            /* norm of the last attempt, 1 being the tolerance */
@@ -58,10 +59,11 @@ struct cst_integrator {
   cst_span *controlled;
   size_t n_controlled, span_capacity, controlled_scalars;
   double share; /* of one controlled scalar in the mean of an error norm; 0: none is controlled */
-  cst_taped_step *steps;
-  size_t n_steps, step_capacity;
-  size_t *output_step;
-  size_t n_outputs, output_capacity;
+  cst_integration kept;          /* the last run; cst_integrator_bind renews what it points to */
+  cst_schedule *schedule, own;   /* of the last run: the caller's, or ours where a record needs one */
+  cst_taped_step *steps;         /* the first n_recorded of n_steps, with their records */
+  size_t n_steps, n_recorded, step_capacity;
+  cst_checkpoints checkpoints;   /* among the others */
   cst_tape *scratch; /* of redo */
   double *event_value; /* of the event functions, where they were looked at last */
   int8_t *event_sign;  /* 0: at zero since the start */
@@ -123,7 +125,12 @@ void cst_record_outputs(cst_integrator *i);       /* after them */
 /* schedule.c */
 /* Notes the last attempt where someone wants to see it. */
 cst_status cst_note_attempt(cst_integrator *i, bool accepted);
-cst_status cst_schedule_push(cst_context *ctx, cst_schedule *s, double t, double h);
+void cst_schedule_clear(cst_schedule *s);
+/* `counted`: steps of fixed size are counted from where the first of them began. */
+cst_status cst_schedule_push(cst_context *ctx, cst_schedule *s, double t, double h, bool counted);
+
+/* describe.c: step k of the last run but for what was stored of it. */
+void cst_describe_step(const cst_integrator *i, size_t k, cst_taped_step *out);
 
 /* explain.c: the message of a solve that stopped, naming a component (SIZE_MAX: none). */
 cst_status cst_explain(cst_integrator *i, cst_status status, const char *what, size_t component);

@@ -91,24 +91,16 @@ void cst_integrator_free(cst_integrator *i) {
   if (!i) return;
   if (i->solver) i->config.solver->destroy(i->host, i->solver);
   void *all[] = {i->y[0], i->y[1], i->f[0], i->f[1], i->error,
-                 i->output, i->controlled, i->steps, i->output_step, i->event_value, i->event_sign};
+                 i->output, i->controlled, i->steps, i->event_value, i->event_sign};
   for (size_t k = 0; k < sizeof all / sizeof *all; k++)
     if (all[k]) cst_free(i->ctx, all[k]);
+  cst_schedule_free(i->ctx, &i->own);
+  cst_checkpoints_free(&i->checkpoints);
   cst_tape_free(i->scratch);
   drop_options(i, i->controller_options, i->config.controller_options);
   drop_options(i, i->solver_options, i->config.solver_options);
   cst_free(i->ctx, i);
 }
 
-const cst_taped_step *cst_integrator_steps(const cst_integrator *i, size_t *n) {
-  if (n) *n = i->n_steps;
-  return i->steps;
-}
-
-size_t cst_integrator_output_step(const cst_integrator *i, size_t k) {
-  return k < i->n_outputs ? i->output_step[k] : SIZE_MAX;
-}
-
-const size_t *cst_integrator_output_steps(const cst_integrator *i) { return i->output_step; }
 void *cst_integrator_solver_state(const cst_integrator *i) { return i->solver; }
 const cst_integrator_config *cst_integrator_config_of(const cst_integrator *i) { return &i->config; }

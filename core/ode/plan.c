@@ -225,6 +225,7 @@ static bool plan_same(const cst_object *a, const cst_object *b) {
          p->o.first_step == q->o.first_step && p->o.min_step == q->o.min_step &&
          p->o.max_step == q->o.max_step && p->o.max_steps == q->o.max_steps && p->o.trace == q->o.trace &&
          p->o.lower == q->o.lower && p->o.upper == q->o.upper && p->per_row == q->per_row && p->o.memory == q->o.memory &&
+         p->o.checkpoints == q->o.checkpoints &&
          same_options(p->solver_options, q->solver_options) &&
          same_options(p->controller_options, q->controller_options) &&
          same_options(p->gradient_options, q->gradient_options) &&

@@ -97,6 +97,8 @@ void cst_solve_load(cst_solve_state *s, void *const *y0);
 
 /* Rows that see each other have nothing of their own; `what` begins the message. */
 cst_status cst_field_refuse_coupled(cst_field *f, const char *what);
+/* The largest memory of the record so far, and that of the schedule, go into the report. */
+void cst_solve_note_memory(cst_solve_state *s);
 cst_status cst_solve_state_new(cst_context *ctx, const cst_instruction *q, size_t rows, void **state);
 void cst_solve_state_free(cst_context *ctx, void *state);
 cst_status cst_solve_run(const cst_call *c);

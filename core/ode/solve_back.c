@@ -161,7 +161,8 @@ static cst_status record_again(cst_solve_state *s, void *const *y0) {
   cst_solve_load(s, y0);
   cst_integration run = {.struct_size = sizeof run, .rhs = cst_field_rhs_base(s->rhs), .times = s->times,
                          .n_times = s->n_times, .y = s->y, .tape = s->tape, .schedule = s->schedule, .replay = true,
-                         .stats = &s->report.backward, .breaks = s->breaks, .n_breaks = s->n_breaks};
+                         .stats = &s->report.backward, .breaks = s->breaks, .n_breaks = s->n_breaks,
+                         .checkpoints = s->plan->o.checkpoints};
   return cst_integrate(s->integrator, &run);
 }
 
@@ -180,11 +181,11 @@ static cst_status pull_run(const cst_call *c, back_state *b, const cst_operand *
       .capture_count = b->capture_count, .n_captures = s->plan->field->n_captures, .stats = &s->report.backward,
       .breaks = s->breaks, .n_breaks = s->n_breaks};
   if (s->tape) {
-    back.steps = cst_integrator_steps(s->integrator, &back.n_steps);
-    back.output_step = cst_integrator_output_steps(s->integrator);
-    if (s->report.tape_bytes < cst_tape_bytes(s->tape)) s->report.tape_bytes = cst_tape_bytes(s->tape);
+    cst_integrator_bind(s->integrator, s->times, s->breaks);
+    back.n_steps = cst_integrator_n_steps(s->integrator);
   }
   CST_TRY(b->type->pullback(b->gradient, &back));
+  cst_solve_note_memory(s);
   hand_out_y0(c, b);
   return CST_OK;
 }

@@ -198,6 +198,7 @@ cst_solve_report cst_workspace_solves(const cst_workspace *w) {
     add_stats(&sum.forward, &s->report.forward);
     add_stats(&sum.backward, &s->report.backward);
     sum.solves++, sum.tape_bytes += s->report.tape_bytes;
+    sum.checkpoints += s->report.checkpoints, sum.schedule_bytes += s->report.schedule_bytes;
     if (sum.status == CST_OK) sum.status = s->report.status, sum.t = s->report.t;
   }
   return sum;

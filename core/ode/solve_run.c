@@ -15,7 +15,7 @@ void cst_solve_state_free(cst_context *ctx, void *state) {
   cst_field_rhs_free(s->rhs);
   cst_tape_free(s->tape);
   for (size_t i = 0; s->schedules && i < s->n_runs; i++)
-    cst_free(ctx, s->schedules[i].t), cst_free(ctx, s->schedules[i].h);
+    cst_schedule_free(ctx, &s->schedules[i]);
   cst_free(ctx, s->schedules);
   cst_free(ctx, s->breaks);
   cst_free(ctx, s->attempts.list);
@@ -127,6 +127,15 @@ static cst_status explain(cst_solve_state *s, cst_status st) {
   return found ? cst_fail_note(s->ctx, st, "a value stopped being finite in %s", text) : st;
 }
 
+void cst_solve_note_memory(cst_solve_state *s) {
+  cst_solve_report *r = &s->report;
+  size_t tape = s->tape ? cst_tape_bytes(s->tape) : 0, states = s->tape ? cst_integrator_checkpoints(s->integrator) : 0;
+  if (r->tape_bytes < tape) r->tape_bytes = tape;
+  if (r->checkpoints < states) r->checkpoints = states;
+  r->schedule_bytes = 0;
+  for (size_t i = 0; i < s->n_runs; i++) r->schedule_bytes += cst_schedule_bytes(&s->schedules[i]);
+}
+
 static void count(cst_run *run, const cst_solve_state *s) {
   run->nfe_forward += s->report.forward.evaluations;
   run->steps_accepted += s->report.forward.accepted;
@@ -149,7 +158,7 @@ static cst_status run_one(cst_solve_state *s, bool replay, const double *times_d
       .y = s->y, .at = keep_value, .arg = s, .tape = s->plan->per_row ? NULL : s->tape,
       .exact = s->tape != NULL, .schedule = s->schedule,
       .replay = replay, .stats = &s->report.forward, .attempts = s->plan->o.trace ? &s->attempts : NULL,
-      .breaks = s->breaks, .n_breaks = s->n_breaks};
+      .breaks = s->breaks, .n_breaks = s->n_breaks, .checkpoints = s->plan->o.checkpoints};
   return s->plan->timed ? cst_solve_timed(s, &run, times_dot) : cst_integrate(s->integrator, &run);
 }
 
@@ -190,7 +199,7 @@ cst_status cst_solve_run(const cst_call *c) {
   s->attempts.n = 0;
   cst_status st = run_all(s, c, p->timed ? c->p[c->q->n_in - 1] : NULL);
   s->replayed = st == CST_OK;
-  s->report.tape_bytes = s->tape ? cst_tape_bytes(s->tape) : 0;
+  cst_solve_note_memory(s);
   s->report.status = st;
   s->report.t = s->report.forward.t;
   count(c->run, s);

@@ -67,17 +67,18 @@ static cst_status give(void *arg, size_t i, void *y, bool *jumped) {
  * end of one step more, since at the very end of a run no slope is given. Returns how many. */
 static size_t leg_times(timed *m, size_t a, size_t b) {
   const cst_solve_state *s = m->s;
-  const double *t = m->all->t;
-  double last = s->times[s->n_times - 1], direction = last < s->times[0] ? -1 : 1, end = b < m->all->n ? t[b] : last;
+  const cst_schedule *all = m->all;
+  double last = s->times[s->n_times - 1], direction = last < s->times[0] ? -1 : 1;
+  double end = b < all->n ? cst_schedule_t(all, b) : last;
   size_t k = 0, next = m->upto;
   m->from = next, m->first = next - (a > 0), m->save = SIZE_MAX;
-  if (a > 0) m->times[k++] = t[a];
+  if (a > 0) m->times[k++] = cst_schedule_t(all, a);
   while (next < s->n_times && (s->times[next] - end) * direction <= 0) m->times[k++] = s->times[next++];
   m->upto = next;
-  if (b == m->all->n) return k;
+  if (b == all->n) return k;
   m->save = k;
   m->times[k++] = end;
-  m->times[k++] = b + 1 < m->all->n ? t[b + 1] : last;
+  m->times[k++] = b + 1 < all->n ? cst_schedule_t(all, b + 1) : last;
   return k;
 }
 
@@ -88,9 +89,10 @@ static cst_status leg(timed *m, size_t a, size_t b, double t_dot, double h_dot) 
   const cst_rhs *f = cst_field_rhs_base(s->rhs);
   if (a == b) return CST_OK;
   size_t n = b < all->n ? b + 1 - a : b - a;
-  cst_schedule steps = {.n = n, .capacity = n, .t = all->t + a, .h = all->h + a};
-  double end = b < all->n ? all->t[b] : s->times[s->n_times - 1];
-  s->clock[0] = t_dot, s->clock[1] = h_dot != 0 ? h_dot / (end - all->t[a]) : 0, s->clock[2] = all->t[a];
+  cst_schedule steps = *all;
+  double start = cst_schedule_t(all, a), end = b < all->n ? cst_schedule_t(all, b) : s->times[s->n_times - 1];
+  steps.from += a, steps.n = n;
+  s->clock[0] = t_dot, s->clock[1] = h_dot != 0 ? h_dot / (end - start) : 0, s->clock[2] = start;
   m->run->n_times = leg_times(m, a, b), m->run->times = m->times;
   m->run->schedule = &steps, m->run->replay = true;
   CST_TRY(cst_integrate(s->integrator, m->run));
@@ -103,7 +105,7 @@ static size_t first_break(const timed *m) {
   const cst_solve_state *s = m->s;
   for (size_t k = 0; k + 1 < m->all->n; k++)
     for (size_t i = 0; i < s->n_breaks; i++)
-      if (s->breaks[i] == m->all->t[k + 1]) return k;
+      if (s->breaks[i] == cst_schedule_t(m->all, k + 1)) return k;
   return m->all->n - 1;
 }
 

@@ -7,7 +7,7 @@ local spec = {
   field = "callable!", solver = "string|table", gradient = "string|table",
   controller = "string|table", rtol = "number", atol = "number", step = "number",
   first_step = "number", min_step = "number", max_step = "number", max_steps = "integer",
-  memory = "number", parts = "table", name = "string", control = "string", events = "table", trace = "boolean", band = "table",
+  memory = "number", checkpoints = "integer", parts = "table", name = "string", control = "string", events = "table", trace = "boolean", band = "table",
 }
 
 --- Splits "name" or { name = "name", option = ... } into name, table of the rest.
@@ -63,7 +63,7 @@ end
 local ranges = {
   rtol = { 0, 1 }, atol = { 0, math.huge }, step = { 0, math.huge }, first_step = { 0, math.huge },
   min_step = { 0, math.huge }, max_step = { 0, math.huge }, max_steps = { 1, math.maxinteger },
-  memory = { 0, 2 ^ 62 },
+  memory = { 0, 2 ^ 62 }, checkpoints = { 0, 2 ^ 31 },
 }
 
 --- band = { lower, upper }: how many diagonals below and above the main one the Jacobian of a row has.

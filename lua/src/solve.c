@@ -75,6 +75,7 @@ static void read_options(lua_State *L, int arg, cst_solve_options *o) {
   o->max_step = number_field(L, arg, "max_step", o->max_step);
   o->max_steps = (uint64_t)number_field(L, arg, "max_steps", (double)o->max_steps);
   o->memory = (size_t)number_field(L, arg, "memory", (double)o->memory);
+  o->checkpoints = (size_t)number_field(L, arg, "checkpoints", (double)o->checkpoints);
   double lower = number_field(L, arg, "band_lower", -1), upper = number_field(L, arg, "band_upper", -1);
   if (lower >= 0 && upper >= 0) o->lower = (size_t)lower, o->upper = (size_t)upper;
   lua_getfield(L, arg, "trace");
@@ -94,6 +95,7 @@ static int solve_defaults(lua_State *L) {
   NUMBER(rtol), NUMBER(atol), NUMBER(step), NUMBER(first_step), NUMBER(min_step), NUMBER(max_step);
   lua_pushinteger(L, (lua_Integer)o.max_steps), lua_setfield(L, -2, "max_steps");
   lua_pushinteger(L, (lua_Integer)o.memory), lua_setfield(L, -2, "memory");
+  lua_pushinteger(L, (lua_Integer)o.checkpoints), lua_setfield(L, -2, "checkpoints");
 #undef NUMBER
 #undef STRING
   return 1;

@@ -172,7 +172,7 @@ static cst_status first_slope(walk *w, size_t i, const void **f0) {
 /* The outputs before any step: times[0] and those that repeat it, which would move along f0. */
 static cst_status start(walk *w) {
   const cst_solve_pullback *p = w->p;
-  size_t n = p->n_steps ? p->steps[0].first_output : p->n_times;
+  size_t n = p->n_steps ? w->step.first_output : p->n_times; /* the walk ended at step 0 */
   for (size_t i = 0; i < n; i++) {
     if (!p->value_bar(p->self, i, w->d->out_bar)) continue;
     add(w, w->d->out_bar, w->y1_bar);

@@ -10,7 +10,8 @@
  * tolerance, and when to give up: if it will not get there in MOST iterations.
  *
  * A step that is differentiated is solved to round-off (`polish`): the implicit function theorem,
- * by which vjp works, holds at the solution, not near it. So is one of a given size, which has no
+ * by which vjp works, holds at the solution, not near it. It always has a Jacobian of its own, so that
+ * it comes out the same to the bit when it is taken again. So is one of a given size, which has no
  * tolerance. The iteration goes on until |d| is a few ulp of Y or no longer falls; where it falls
  * slowly before that, a Jacobian at Y makes it quadratic.
  */
@@ -57,7 +58,8 @@ cst_status esdirk_begin(esdirk *e, const cst_step *s) {
   bool again = m->valid && m->start && m->t == *s->t; /* after a rejection, say */
   m->fresh = again;
   if (again) e->rate = 1;
-  if (!again && !(m->valid && e->next == *s->t && e->worst < KEEP_BELOW))
+  bool earlier = !esdirk_exact(s) && m->valid && e->next == *s->t && e->worst < KEEP_BELOW;
+  if (!again && !earlier)
     CST_TRY(refresh_at_start(e, s));
   e->worst = 0;
   if (m->c == c || esdirk_factor(e, s->rhs, c)) return CST_OK;

@@ -297,6 +297,5 @@ cst_status solve_run(solve *s, const double *y0, const double *times, size_t n) 
 
 void solve_free(solve *s, cst_context *ctx) {
   cst_integrator_free(s->integrator);
-  if (s->schedule.t) cst_free(ctx, s->schedule.t);
-  if (s->schedule.h) cst_free(ctx, s->schedule.h);
+  cst_schedule_free(ctx, &s->schedule);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "implicit.h"
+#include "ode/checkpoint.h"
 #include "problem.h"
 
 int cst_suite_adjoint(void);
@@ -101,8 +102,7 @@ static cst_status method_run(taped *t, const cst_gradient_type *m, void *state, 
     .value_bar = value_bar, .y0_bar = y0, .times_bar = g->times, .capture_bar = bars,
     .capture_count = counts, .n_captures = 1, .stats = stats,
     .breaks = t->s.run.breaks, .n_breaks = t->s.run.n_breaks};
-  p.steps = cst_integrator_steps(t->s.integrator, &p.n_steps);
-  p.output_step = cst_integrator_output_steps(t->s.integrator);
+  p.n_steps = cst_integrator_n_steps(t->s.integrator);
   memset(t->p.theta_bar, 0, sizeof t->p.theta_bar);
   memset(g, 0, sizeof *g);
   cst_status st = m->pullback(state, &p);
@@ -189,21 +189,22 @@ static number inside(const taped *s, const complex_step *c, number x, size_t k) 
 
 /* L of the steps the solve took. */
 static number loss(const taped *s, const number *y0, const number *theta, const number *times) {
-  size_t n_steps;
-  const cst_taped_step *step = cst_integrator_steps(s->s.integrator, &n_steps);
+  size_t n_steps = cst_integrator_n_steps(s->s.integrator);
+  cst_taped_step step = cst_integrator_step(s->s.integrator, 0);
   complex_step c = {.t = times[0]};
   number sum = 0, f0[MAX_N] = {0};
   memcpy(c.y, y0, sizeof c.y);
   problem_slope(&s->p, c.t, c.y, theta, f0);
-  for (size_t i = 0; i < (n_steps ? step[0].first_output : s->n); i++)
+  for (size_t i = 0; i < (n_steps ? step.first_output : s->n); i++)
     for (size_t k = 0; k < s->p.rhs.n; k++)
       sum += weight(i, k) * (c.y[k] + (times[i] - times[0]) * f0[k]);
   for (size_t j = 0; j < n_steps; j++) {
-    c.h = step[j].clip != SIZE_MAX ? times[step[j].clip] - c.t : step[j].at_break ? step[j].t1 - c.t : step[j].h;
+    step = cst_integrator_step(s->s.integrator, j);
+    c.h = step.clip != SIZE_MAX ? times[step.clip] - c.t : step.at_break ? step.t1 - c.t : step.h;
     take(s, theta, &c);
-    for (size_t i = step[j].first_output; i < step[j].first_output + step[j].n_outputs; i++)
+    for (size_t i = step.first_output; i < step.first_output + step.n_outputs; i++)
       for (size_t k = 0; k < s->p.rhs.n; k++)
-        sum += weight(i, k) * (creal(times[i]) == step[j].t1
+        sum += weight(i, k) * (creal(times[i]) == step.t1
                                    ? c.y1[k] + (times[i] - c.t - c.h) * c.f1[k]
                                    : inside(s, &c, (times[i] - c.t) / c.h, k));
     memcpy(c.y, c.y1, sizeof c.y);
@@ -308,31 +309,94 @@ static void test_no_steps(void) {
   taped_free(&t);
 }
 
+/* The gradient with so much memory, or so many states and no records; *records: steps that have one. */
+static gradient thinned(field_fn *field, const char *solver, bool hermite, size_t budget, size_t checkpoints,
+                        size_t *records, size_t *n) {
+  taped t;
+  gradient g;
+  taped_new(&t, field, CST_F64, solver, hermite, budget);
+  if (checkpoints) t.config.step = t.config.step > 0 ? 0.05 : 0, t.config.rtol = t.config.atol = t.type.order < 4 ? 1e-4 : t.type.order < 8 ? 1e-7 : 1e-12;
+  size_t most = checkpoints == SIZE_MAX ? 0 : checkpoints;
+  solve_init(&t.s, ctx, &t.config, &t.p);
+  t.s.run.checkpoints = most;
+  CU_ASSERT_EQUAL(taped_solve(&t, start, forth, 9, false), CST_OK);
+  *n = cst_integrator_n_steps(t.s.integrator), *records = 0;
+  for (size_t k = 0; k < *n; k++) *records += cst_integrator_step(t.s.integrator, k).record != NULL;
+  method_of(&t, "adjoint.discrete", &g, NULL);
+  CU_ASSERT(!budget || cst_tape_bytes(t.tape) <= budget);
+  CU_ASSERT(!most || cst_integrator_checkpoints(t.s.integrator) <= most);
+  taped_free(&t);
+  return g;
+}
+
 /* With little memory, steps are taken again: the same bits. With next to none, it says so. */
 static void test_budget(void) {
   const char *solvers[] = {"dopri5", "rk4", "bosh3"};
   for (int i = 0; i < 6; i++)
     for (int hermite = 0; hermite < 2; hermite++) {
-      gradient full, thin;
-      size_t n, records = 0;
-      for (int small = 0; small < 2; small++) {
-        taped t;
-        taped_new(&t, i < 3 ? field_lotka : field_stepped, CST_F64, solvers[i % 3], hermite, small ? 16384 : 0);
-        CU_ASSERT_EQUAL(taped_solve(&t, start, forth, 9, false), CST_OK);
-        const cst_taped_step *step = cst_integrator_steps(t.s.integrator, &n);
-        for (size_t k = 0; small && k < n; k++) records += step[k].record != NULL;
-        CU_ASSERT(!small || cst_tape_bytes(t.tape) <= 16384);
-        method_of(&t, "adjoint.discrete", small ? &thin : &full, NULL);
-        taped_free(&t);
-      }
+      size_t n, records;
+      field_fn *field = i < 3 ? field_lotka : field_stepped;
+      gradient full = thinned(field, solvers[i % 3], hermite, 0, 0, &records, &n);
+      CU_ASSERT_EQUAL(records, n);
+      gradient thin = thinned(field, solvers[i % 3], hermite, 16384, 0, &records, &n);
       CU_ASSERT(records > 0 && records < n);
+      CU_ASSERT_EQUAL(memcmp(&full, &thin, sizeof full), 0);
+      thin = thinned(field, solvers[i % 3], hermite, 640, 0, &records, &n); /* two or three states in all */
+      CU_ASSERT(records == 0);
       CU_ASSERT_EQUAL(memcmp(&full, &thin, sizeof full), 0);
     }
   taped t;
-  taped_new(&t, field_lotka, CST_F64, "dopri5", false, 640);
+  taped_new(&t, field_lotka, CST_F64, "dopri5", false, 128);
   CU_ASSERT_EQUAL(taped_solve(&t, start, forth, 9, false), CST_ENOMEM);
   CU_ASSERT_PTR_NOT_NULL(strstr(cst_message(ctx), "memory budget"));
   taped_free(&t);
+}
+
+/* A given number of states, from a single one on: the same bits for every solver, implicit ones included. */
+static void test_checkpoints(void) {
+  size_t tried = 0;
+  for (size_t i = 0; i < cst_entry_count(ctx, CST_KIND_SOLVER); i++) {
+    const cst_entry *e = cst_entry_at(ctx, CST_KIND_SOLVER, i);
+    if (!CST_HAS((const cst_solver_type *)e->type, vjp)) continue;
+    size_t n, records;
+    field_fn *field = tried % 2 ? field_stepped : field_lotka;
+    gradient full = thinned(field, e->name, false, 0, SIZE_MAX, &records, &n);
+    for (size_t k = 1; k < 20; k += 1 + k / 2) {
+      gradient thin = thinned(field, e->name, false, 0, k, &records, &n);
+      CU_ASSERT(records == 0 && n > 12);
+      bool same = memcmp(&full, &thin, sizeof full) == 0;
+      if (!same) printf("%s with %zu states of %zu steps: off by %g\n", e->name, k, n, distance(&full, &thin));
+      CU_ASSERT(same);
+    }
+    tried++;
+  }
+  CU_ASSERT(tried >= 17);
+}
+
+/* Least number of steps taken again to reverse n steps with s states of room, by trying every split. */
+static size_t least_cost(size_t n, size_t s, size_t table[][6]) {
+  if (n < 2) return 0;
+  if (s == 0) return n * (n - 1) / 2;
+  if (table[n][s]) return table[n][s];
+  size_t least = SIZE_MAX;
+  for (size_t m = 1; m < n; m++) {
+    size_t c = m + least_cost(n - m, s - 1, table) + least_cost(m, s, table);
+    if (c < least) least = c;
+  }
+  return table[n][s] = least;
+}
+
+static void test_binomial(void) {
+  static size_t table[80][6];
+  for (size_t n = 2; n < 80; n++)
+    for (size_t s = 1; s < 6; s++) {
+      size_t range[2];
+      cst_checkpoints_split(n, s, &range[0], &range[1]);
+      CU_ASSERT(range[0] >= 1 && range[0] <= range[1] && range[1] < n);
+      for (int k = 0; k < 2; k++)
+        CU_ASSERT_EQUAL(range[k] + least_cost(n - range[k], s - 1, table) + least_cost(range[k], s, table),
+                        least_cost(n, s, table));
+    }
 }
 
 static void test_single_precision(void) {
@@ -425,6 +489,8 @@ int cst_suite_adjoint(void) {
                                 {"discrete on a stiff problem", test_stiff},
                                 {"no steps at all", test_no_steps},
                                 {"a small memory budget", test_budget},
+                                {"a number of states", test_checkpoints},
+                                {"the binomial schedule", test_binomial},
                                 {"single precision", test_single_precision},
                                 {"backsolve converges with the tolerance", test_backsolve},
                                 {"cost", test_cost},

@@ -247,10 +247,15 @@ typedef struct cst_solve_stats {
 
 /* The steps that were taken: replaying them instead of a controller gives the same method. Zeroed
  * at first; the arrays grow with cst_realloc and are the caller's to free with cst_free. When
- * replayed, the steps move with times[0], and those clipped to a time follow that time. */
+ * replayed, the steps move with times[0], and those clipped to a time follow that time.
+ *
+ * Equal steps that a solve of fixed steps counts from one time are kept as one run: run i has the
+ * steps first[i] to first[i + 1] - 1, of size h[i], step k of them from t[i] + (k - first[i]) h[i]. With
+ * `first` NULL, which is so where steps are chosen, run i is step i alone. */
 typedef struct cst_schedule {
-  size_t n, capacity;
-  double *t, *h; /* t[i] start, h[i] size of step i */
+  size_t n, capacity; /* n steps, after `from` others: a schedule may be looked at from the middle */
+  double *t, *h;
+  size_t *first, n_runs, from;
 } cst_schedule;
 
 typedef struct cst_integrator cst_integrator;
@@ -322,6 +327,7 @@ typedef struct cst_integration {
    * field is continuous from the right in t: to the left of a break b it is asked at the number before b. */
   const double *breaks;
   size_t n_breaks;
+  size_t checkpoints;            /* with a tape: keep so many states, and no records; 0: what memory allows */
 } cst_integration;
 
 typedef struct cst_integrator_config {
@@ -349,13 +355,12 @@ typedef struct cst_solve_pullback {
   size_t n_times;
   void *solver_state;             /* of the forward solve */
   const cst_solver_type *solver;
-  const cst_taped_step *steps;    /* NEEDS_TAPE: oldest first */
-  size_t n_steps;
+  size_t n_steps;                 /* NEEDS_TAPE */
   cst_integrator *integrator;     /* NEEDS_TAPE: of the forward solve */
-  /* NEEDS_TAPE: *out = steps[i] with everything present. A step whose record did not fit the budget
-   * is taken again on scratch memory, which is valid until the next call. */
+  /* NEEDS_TAPE: *out = step i with everything present, asked for from the last to the first. A step
+   * whose record did not fit the budget is taken again on scratch memory, which is valid until the
+   * next call. */
   cst_status (*redo)(cst_integrator *integrator, cst_rhs *rhs, size_t i, cst_taped_step *out);
-  const size_t *output_step;      /* NEEDS_TAPE: step holding output i (output 0: none, SIZE_MAX) */
   /* State vectors at the outputs and their cotangents, as stored: value i is gathered by `value`. */
   void *self;
   void (*value)(void *self, size_t i, void *y);      /* y = value at times[i] */

@@ -20,6 +20,7 @@ typedef struct cst_solve_options {
   double min_step, max_step; /* 0: resolution of t; no limit */
   uint64_t max_steps;        /* of one solve */
   size_t memory;             /* budget in bytes of what a gradient stores; 0: 1 GiB */
+  size_t checkpoints;        /* of a gradient that stores: this many states and no records; 0: what memory allows */
   size_t lower, upper;       /* bandwidths of the Jacobian of a row, for implicit solvers; SIZE_MAX: dense */
   bool trace;                /* keep every attempted step for cst_workspace_attempts */
   bool per_row;              /* every row takes steps of its own and may have times of its own */
@@ -59,7 +60,9 @@ cst_value cst_graph_locate(cst_graph *g, cst_event_plan *plan, const cst_value *
 typedef struct cst_solve_report {
   cst_solve_stats forward, backward;
   size_t solves;
-  size_t tape_bytes;      /* of the record, after the run */
+  size_t tape_bytes;      /* of the record, at most */
+  size_t checkpoints;     /* states that were kept at a time where records did not fit */
+  size_t schedule_bytes;  /* of the steps' times and sizes */
   cst_status status;      /* of the first solve that failed, else CST_OK */
   double t;               /* where it stood */
 } cst_solve_report;
