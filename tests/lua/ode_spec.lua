@@ -212,4 +212,25 @@ describe("gradients of solves", function()
     flat[1] = base
     near(hv[1], (up - down) / (2 * h), 1e-5)
   end)
+
+  it("are the same to the bit from any number of stored states", function()
+    local net = cs.nn.mlp { 2, 8, 2, activation = "tanh" }
+    local y0 = cs.rows(cs.tensor { { 1, 0.5 }, { -0.3, 0.8 } })
+    for _, given in ipairs { { solver = "tsit5" }, { solver = "rk4", step = 0.02 }, { solver = "kencarp4" },
+      { solver = "bosh3", control = "row" } } do
+      local function gradients(checkpoints)
+        local o = { field = net, rtol = 1e-7, atol = 1e-9, checkpoints = checkpoints }
+        for k, v in pairs(given) do o[k] = v end
+        local flow = cs.ode(o)
+        local loss = function() return (flow(y0, { 0, 0.3, 1, 2 }) ^ 2):sum() end
+        return cs.grad(loss)(net):totable(), cs.hvp(loss)(net, cs.ones(#net)):totable()
+      end
+      local g, h = gradients(nil)
+      for _, k in ipairs { 1, 4, 50 } do
+        local a, b = gradients(k)
+        for i = 1, #g do assert(a[i] == g[i] and b[i] == h[i], given.solver) end
+      end
+    end
+    raises(function() cs.ode { field = net, checkpoints = -1 } end, "checkpoints")
+  end)
 end)
