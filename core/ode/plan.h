@@ -29,6 +29,7 @@ struct cst_solve_plan {
   const cst_solver_type *solver;
   const cst_controller_type *controller;
   const cst_gradient_type *gradient;
+  uint32_t back_traits; /* of the solver that the gradient's options name, see find_back */
   cst_options *solver_options, *controller_options, *gradient_options;
   cst_solve_options o; /* scalars; the names and option pointers are not used */
   bool timed;          /* a tangent plan that carries the tangent of the times: see timed.c */
@@ -59,6 +60,7 @@ typedef struct cst_solve_state {
   cst_field_rhs *rhs;
   cst_integrator *integrator;
   cst_tape *tape;          /* NULL unless a gradient needs one */
+  cst_trajectory *trajectory; /* the same */
   cst_schedule *schedules; /* by run: one, or one a row */
   size_t n_runs;
   cst_schedule *schedule;  /* of the run under way */
@@ -92,6 +94,8 @@ void cst_solve_scatter(const cst_solve_state *s, void *const *parts, size_t i, c
 
 /* What follows is about the run of this row (0 when all rows are one run). `all`: times of all rows. */
 cst_status cst_solve_choose(cst_solve_state *s, const cst_operand *times, const double *all, size_t row);
+/* Bytes in use by what is kept for the gradient. */
+size_t cst_solve_memory(const cst_solve_state *s);
 /* s->y = the initial state of the rows under way, from its parts. */
 void cst_solve_load(cst_solve_state *s, void *const *y0);
 

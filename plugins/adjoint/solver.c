@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Which stepper solves the equation of lambda. The forward one knows how stiff the field is, and that of
+ * lambda is as stiff. But a stepper of one row at a time is made for small states, not for a gradient of
+ * thousands of parameters beside lambda (GSL factorises a matrix as large as both); one that keeps a
+ * structure finds none here; and neither is asked for unless by name.
+ */
+#include "continuous.h"
+
+static const cst_solver_type *named(const cst_host *host, const char *name) {
+  const cst_solver_type *s = host->find_solver(host, name);
+  if (!s || !(s->traits & CST_STOCHASTIC)) return s;
+  host->fail(host, CST_EUNSUPPORTED, "solver '%s' is for stochastic equations; that of the adjoint is not one", name);
+  return NULL;
+}
+
+const cst_solver_type *continuous_solver(const cst_host *host, const char *name, const cst_solver_type *forward) {
+  if (name[0]) return named(host, name);
+  if (!(forward->traits & (CST_SINGLE | CST_SYMPLECTIC | CST_REVERSIBLE))) return forward;
+  const cst_solver_type *s = host->find_solver(host, forward->traits & CST_IMPLICIT ? "kencarp5" : "dopri5");
+  return s ? s : forward;
+}
+
+cst_status continuous_accepts(const cst_host *host, const cst_solver_type *s) {
+  if (!(s->traits & CST_STOCHASTIC)) return CST_OK;
+  return host->fail(host, CST_EUNSUPPORTED,
+                    "the adjoint equation is not that of the stochastic solver '%s': use gradient = \"discrete\"", s->name);
+}
