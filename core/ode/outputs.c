@@ -59,7 +59,10 @@ static void hermite_slope(const cst_integrator *i, double x, void *slope) {
 
 cst_status cst_sample(cst_integrator *i, double x, void *y, void *slope) {
   cst_progress *r = &i->run;
-  if (i->config.solver->dense) return i->config.solver->dense(i->solver, &r->step, x, y, slope);
+  if (i->config.solver->dense) {
+    cst_status st = i->config.solver->dense(i->solver, &r->step, x, y, slope);
+    return st != CST_RETRY ? st : cst_explain(i, CST_ESTEPMIN, "the solver has no value inside this step", SIZE_MAX);
+  }
   if (!r->f1) CST_TRY(cst_derivative_after(i));
   hermite(i, x, y);
   if (slope) hermite_slope(i, x, slope);

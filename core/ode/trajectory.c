@@ -121,13 +121,16 @@ static void weigh(const cst_trajectory *y, double x, double *c) {
   for (int j = 0; j <= y->degree; j++) c[j] /= sum;
 }
 
+/* So close to a node its weight would overflow: beside a break at 0 the next number is 5e-324. */
+static const double ON_NODE = 1e-200;
+
 void cst_trajectory_value(const cst_trajectory *y, size_t k, double x, void *out) {
   const cst_trajectory_step *s = &y->steps[k];
   double c[CST_MOST_DEGREE + 1];
   const void *v[CST_MOST_DEGREE + 1];
   for (int j = 0; j <= y->degree; j++) {
     v[j] = value_at(y, s, j);
-    if (x == y->node[j]) {
+    if (fabs(x - y->node[j]) < ON_NODE) {
       memcpy(out, v[j], y->bytes);
       return;
     }

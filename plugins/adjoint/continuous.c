@@ -194,7 +194,8 @@ static cst_status make_integrator(continuous *b, const cst_integrator_config *fo
   f.rtol = rtol > 0 ? rtol : f.rtol, f.atol = atol > 0 ? atol : f.atol, f.first_step = 0;
   f.n_stage = (1 + b->kind->z) * forward->n_stage;
   f.n = f.n_stage + (b->kind->theta ? b->n_theta : 0);
-  if (!b->kind->z) f.solver = continuous_solver(b->host, cst_option_string(b->options, "solver"), forward->solver);
+  if (!b->kind->z)
+    f.solver = continuous_solver(b->host, cst_option_string(b->options, "solver"), forward->solver, b->kind->theta);
   if (!f.solver) return CST_EUNSUPPORTED;
   if (f.solver != forward->solver) {
     f.solver_options = NULL;

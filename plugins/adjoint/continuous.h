@@ -79,8 +79,10 @@ cst_status continuous_equation(cst_rhs *self, const double *t, const void *y, vo
 cst_status continuous_jacobian(cst_rhs *self, const double *t, const void *y, void *jac, void *dfdt);
 cst_status continuous_jvp(cst_rhs *self, const double *t, const void *y, const void *y_dot, double t_dot, void *dy,
                           void *dy_dot);
-/* solver.c: the stepper backwards for a method with a choice; NULL: there is none, with a message. */
-const cst_solver_type *continuous_solver(const cst_host *host, const char *name, const cst_solver_type *forward);
+/* solver.c: the stepper backwards for a method with a choice, G in its state or not; NULL: there is none, with a
+ * message. */
+const cst_solver_type *continuous_solver(const cst_host *host, const char *name, const cst_solver_type *forward,
+                                         bool theta);
 cst_status continuous_accepts(const cst_host *host, const cst_solver_type *s);
 
 #define CONTINUOUS_TOLERANCES                                                                             \
@@ -88,4 +90,4 @@ cst_status continuous_accepts(const cst_host *host, const cst_solver_type *s);
   {"atol", CST_NUMBER, .range = {0, 1e9}, .help = "absolute tolerance backwards; 0: as forwards"}
 #define CONTINUOUS_SOLVER                                                                                  \
   {"solver", CST_STRING, .string = "",                                                                    \
-   .help = "solver backwards; none: the forward one, kencarp5 or dopri5 for those of one row at a time"}
+   .help = "solver backwards; none: the forward one, or where that does not suit, kencarp5 or dopri5"}

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * Which stepper solves the equation of lambda. The forward one knows how stiff the field is, and that of
- * lambda is as stiff. But a stepper of one row at a time is made for small states, not for a gradient of
- * thousands of parameters beside lambda (GSL factorises a matrix as large as both); one that keeps a
- * structure finds none here; and neither is asked for unless by name.
+ * lambda is as stiff. But one that keeps a structure (symplectic, reversible) finds none here; and a stepper
+ * of one row at a time is made for small states, not for a gradient of thousands of parameters beside
+ * lambda (GSL factorises a matrix as large as both). Neither is asked for unless by name. Where lambda
+ * stands alone and is interpolated (quadrature), those of one row have the better dense outputs, and stay.
  */
 #include "continuous.h"
 
@@ -14,9 +15,11 @@ static const cst_solver_type *named(const cst_host *host, const char *name) {
   return NULL;
 }
 
-const cst_solver_type *continuous_solver(const cst_host *host, const char *name, const cst_solver_type *forward) {
+const cst_solver_type *continuous_solver(const cst_host *host, const char *name, const cst_solver_type *forward,
+                                         bool theta) {
+  uint32_t unfit = CST_SYMPLECTIC | CST_REVERSIBLE | (theta ? CST_SINGLE : 0);
   if (name[0]) return named(host, name);
-  if (!(forward->traits & (CST_SINGLE | CST_SYMPLECTIC | CST_REVERSIBLE))) return forward;
+  if (!(forward->traits & unfit)) return forward;
   const cst_solver_type *s = host->find_solver(host, forward->traits & CST_IMPLICIT ? "kencarp5" : "dopri5");
   return s ? s : forward;
 }
