@@ -90,4 +90,4 @@ cst_status continuous_accepts(const cst_host *host, const cst_solver_type *s);
   {"atol", CST_NUMBER, .range = {0, 1e9}, .help = "absolute tolerance backwards; 0: as forwards"}
 #define CONTINUOUS_SOLVER                                                                                  \
   {"solver", CST_STRING, .string = "",                                                                    \
-   .help = "solver backwards; none: the forward one, or where that does not suit, kencarp5 or dopri5"}
+   .help = "solver backwards; none: the forward one, or where that does not suit one of rk or esdirk"}

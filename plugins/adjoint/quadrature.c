@@ -13,8 +13,13 @@
  * Rabinowitz, "Methods of Numerical Integration", 1984, ch. 6). n is such that the rule is as exact as the
  * solver is. With steps of a given size the first rule is taken as it is. Points and weights are GSL's.
  *
+ * An interval that the last halving leaves in doubt is taken as it is.
+ *
  * Against `interpolating` the parameters cost neither stages nor a place in the error norm, and implicit
- * steppers do not see them: it is for many parameters and few, stiff states. lambda is kept from one
+ * steppers do not see them: it is for many parameters and few, stiff states. But what counts is lambda
+ * inside the steps. An implicit stepper that at loose tolerances leaps over a transient of lambda has no
+ * value of it there, and a cubic through slopes magnifies what the step left of it by its stiffness; the
+ * steps of `interpolating` carry the integral across. lambda is kept from one
  * output to the next only, behind the forward solution, under the same budget.
  */
 #include "continuous.h"
