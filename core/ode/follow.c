@@ -21,8 +21,8 @@ void cst_follow_start(cst_integrator *i) {
 static cst_status no_room(cst_integrator *i, const cst_trajectory *y) {
   char text[256];
   snprintf(text, sizeof text,
-           "the memory budget is used up: keeping the solution took %zu bytes up to here; raise `memory`, or use "
-           "gradient = \"discrete\", which keeps to its budget",
+           "no memory is left to keep the solution, which took %zu bytes up to here: raise the budget (option memory), "
+           "or use gradient = \"discrete\", which keeps to its budget",
            cst_trajectory_bytes(y));
   return cst_explain(i, CST_ENOMEM, text, SIZE_MAX);
 }

@@ -76,6 +76,19 @@ void taped_free(taped *t) {
   cst_trajectory_free(t->trajectory);
 }
 
+const cst_gradient_type *method_type(cst_context *ctx, const char *name) {
+  const cst_entry *e = cst_find(ctx, CST_KIND_GRADIENT, name);
+  return e ? e->type : NULL;
+}
+
+cst_options *options_of(cst_context *ctx, const cst_gradient_type *m, const char *name, cst_option_kind kind,
+                        double value, const char *string) {
+  cst_options *o = NULL;
+  cst_given given = {.name = name, .kind = kind, .number = value, .string = string};
+  CU_ASSERT_EQUAL_FATAL(cst_options_new(ctx, m->name, m->options, &given, 1, &o), CST_OK);
+  return o;
+}
+
 void *method_new(taped *t, const cst_gradient_type *m, const cst_options *o) {
   void *state = NULL;
   cst_gradient_config c = {.struct_size = sizeof c, .host = cst_host_of(t->ctx), .options = o,

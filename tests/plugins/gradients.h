@@ -46,6 +46,10 @@ void taped_follow(taped *t, size_t budget);
 cst_status taped_solve(taped *t, const double *y0, const double *times, size_t n, bool stops);
 void taped_free(taped *t);
 
+const cst_gradient_type *method_type(cst_context *ctx, const char *name);
+/* One option given, the others as they are. */
+cst_options *options_of(cst_context *ctx, const cst_gradient_type *m, const char *name, cst_option_kind kind,
+                        double value, const char *string);
 void *method_new(taped *t, const cst_gradient_type *m, const cst_options *o);
 cst_status method_run(taped *t, const cst_gradient_type *m, void *state, gradient *g, cst_solve_stats *stats);
 /* All of it, with default options. */

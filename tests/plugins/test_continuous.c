@@ -23,11 +23,6 @@ static int close(void) {
   return 0;
 }
 
-static const cst_gradient_type *method_type(const char *name) {
-  const cst_entry *e = cst_find(ctx, CST_KIND_GRADIENT, name);
-  return e ? e->type : NULL;
-}
-
 /* ---- a case ------------------------------------------------------------------------------------ */
 
 typedef struct test_case {
@@ -71,7 +66,7 @@ typedef struct setting {
 
 /* How far the gradient of a setting is off; HUGE_VAL: it failed. */
 static double error_of(const test_case *c, setting s, const gradient *truth) {
-  const cst_gradient_type *m = method_type(s.method);
+  const cst_gradient_type *m = method_type(ctx, s.method);
   taped t;
   gradient found;
   case_new(c, &t, s.solver, s.dtype);
@@ -169,14 +164,6 @@ static void test_stiff(void) {
 
 /* ---- the solver backwards ---------------------------------------------------------------------------- */
 
-static cst_options *options_of(const cst_gradient_type *m, const char *name, cst_option_kind kind, double value,
-                               const char *string) {
-  cst_options *o = NULL;
-  cst_given given = {.name = name, .kind = kind, .number = value, .string = string};
-  CU_ASSERT_EQUAL_FATAL(cst_options_new(ctx, m->name, m->options, &given, 1, &o), CST_OK);
-  return o;
-}
-
 /* Any one, whatever solves forwards. */
 static void test_solver_option(void) {
   for (int stiff = 0; stiff < 2; stiff++) {
@@ -186,7 +173,7 @@ static void test_solver_option(void) {
     EACH_SOLVER(e, t)
       for (int m = 0; m < 2 && t->traits & CST_ADAPTIVE; m++) {
         if (stiff && (!(t->traits & CST_IMPLICIT) || strstr(e->name, "adams"))) continue;
-        cst_options *o = options_of(method_type(methods[m]), "solver", CST_STRING, 0, e->name);
+        cst_options *o = options_of(ctx, method_type(ctx, methods[m]), "solver", CST_STRING, 0, e->name);
         setting s = {stiff ? "kvaerno3" : "tsit5", methods[m], o, CST_F64, 1e-6, stiff ? 1e-4 : 1};
         double d = error_of(&c, s, &truth), most = bound(t, 1e-6);
         if (!(d < most)) printf("%s backwards, %s: %g > %g\n", e->name, methods[m], d, most);
@@ -196,140 +183,7 @@ static void test_solver_option(void) {
   }
 }
 
-static void refused(const char *method, const char *solver, const char *why) {
-  const cst_gradient_type *m = method_type(method);
-  cst_options *o = options_of(m, "solver", CST_STRING, 0, solver);
-  void *state;
-  taped t;
-  taped_new(&t, ctx, 2, field_lotka, CST_F64, "tsit5", false, 0);
-  cst_gradient_config c = {.struct_size = sizeof c, .host = cst_host_of(ctx), .options = o, .forward = &t.config,
-                           .n_captures_scalars = 4};
-  CU_ASSERT_NOT_EQUAL(m->create(&c, &state), CST_OK);
-  CU_ASSERT_PTR_NOT_NULL(strstr(cst_message(ctx), why));
-  taped_free(&t);
-  cst_options_free(ctx, o);
-}
-
-static void test_refusals(void) {
-  for (int m = 0; m < 2; m++) {
-    refused(methods[m], "dopri6", "did you mean");
-    refused(methods[m], "rk4", "step");
-  }
-  const char *others[] = {"adjoint.discrete", "adjoint.backsolve"};
-  const cst_host *host = cst_host_of(ctx);
-  size_t n = 0;
-  for (int m = 0; m < 2; m++) EACH_SOLVER(e, t) {
-      if (method_type(others[m])->accepts(host, t) == CST_OK) continue;
-      CU_ASSERT_PTR_NOT_NULL(strstr(cst_message(ctx), "gradient = \"interpolating\""));
-      n++;
-    }
-  CU_ASSERT(n >= 5);
-}
-
-/* ---- the equation as an implicit solver sees it -------------------------------------------------------- */
-
-/* Euler's method that compares what it is given of the equation with difference quotients, which in lambda are
- * exact: it is linear in it. */
-static size_t probed;
-
-static void close_to(double a, double b, double tolerance) {
-  if (!(fabs(a - b) <= tolerance * (1 + fabs(b)))) printf("%.15g is not %.15g\n", a, b);
-  CU_ASSERT(fabs(a - b) <= tolerance * (1 + fabs(b)));
-}
-
-static void probe_lambda(cst_rhs *f, double t, const double *y) {
-  double jac[MAX_N * MAX_D], moved[MAX_N], slope[2 * MAX_N], tangent[2 * MAX_N], v[2 * MAX_N] = {0}, again[2 * MAX_N];
-  size_t d = f->n_stage / f->rows;
-  CU_ASSERT_EQUAL(f->jacobian(f, &t, y, jac, NULL), CST_OK);
-  CU_ASSERT_EQUAL(f->eval(f, &t, y, slope), CST_OK);
-  for (size_t j = 0; j < f->n_stage; j++, v[j - 1] = 0) {
-    memcpy(moved, y, f->n_stage * sizeof *moved);
-    moved[j] += 1, v[j] = 1;
-    CU_ASSERT_EQUAL(f->eval(f, &t, moved, again), CST_OK);
-    CU_ASSERT_EQUAL(f->jvp(f, &t, y, v, 0, NULL, tangent), CST_OK);
-    for (size_t i = 0; i < f->n; i++) close_to(tangent[i], again[i] - slope[i], 1e-12);
-    for (size_t i = 0, row = j / d; i < d; i++) close_to(jac[(row * d + i) * d + j % d], tangent[row * d + i], 1e-12);
-  }
-}
-
-static void probe_time(cst_rhs *f, double t, const double *y) {
-  double dfdt[MAX_N], zero[MAX_N] = {0}, tangent[2 * MAX_N], slope[2][2 * MAX_N], times[2] = {t - 1e-6, t + 1e-6};
-  CU_ASSERT_EQUAL(f->jacobian(f, &t, y, NULL, dfdt), CST_OK);
-  CU_ASSERT_EQUAL(f->jvp(f, &t, y, zero, 1, NULL, tangent), CST_OK);
-  for (int i = 0; i < 2; i++) CU_ASSERT_EQUAL(f->eval(f, &times[i], y, slope[i]), CST_OK);
-  for (size_t i = 0; i < f->n; i++) {
-    close_to(tangent[i], (slope[1][i] - slope[0][i]) / 2e-6, 1e-4);
-    if (i < f->n_stage) close_to(dfdt[i], tangent[i], 1e-14);
-  }
-}
-
-static cst_status probe_create(const cst_solver_config *c, void **state) {
-  static int nothing;
-  (void)c;
-  *state = &nothing;
-  return CST_OK;
-}
-static void probe_destroy(const cst_host *host, void *state) { (void)host, (void)state; }
-
-static cst_status probe_step(void *state, cst_step *s) {
-  (void)state;
-  const double *y = s->y, *slope = s->f0, middle = *s->t + 0.4 * *s->h;
-  probe_lambda(s->rhs, middle, y);
-  probe_time(s->rhs, middle, y);
-  for (size_t i = 0; i < s->rhs->n; i++) ((double *)s->y1)[i] = y[i] + *s->h * slope[i];
-  probed++;
-  return CST_OK;
-}
-
-static const cst_solver_type probe = {.struct_size = sizeof probe, .name = "probe", .help = "compares", .order = 1,
-                                      .traits = CST_IMPLICIT, .create = probe_create, .destroy = probe_destroy,
-                                      .step = probe_step};
-
-static cst_status probe_init(const cst_host *host) { return host->register_solver(host, &probe); }
-static const cst_plugin probe_plugin = {.abi_version = CST_ABI, .struct_size = sizeof probe_plugin, .name = "probing",
-                                        .version = "1", .license = "GPL-3.0-or-later", .init = probe_init};
-
-static void test_equation(void) {
-  cst_context *outer = ctx;
-  ctx = gradient_context();
-  CU_ASSERT_EQUAL_FATAL(cst_plugin_add(ctx, &probe_plugin, "(test)"), CST_OK);
-  probed = 0;
-  for (int m = 0; m < 2; m++) {
-    const cst_gradient_type *type = method_type(methods[m]);
-    cst_options *o = options_of(type, "solver", CST_STRING, 0, "probing.probe");
-    taped t;
-    gradient g;
-    taped_new(&t, ctx, 2, field_lotka, CST_F64, "rk4", false, 0);
-    taped_follow(&t, 0);
-    CU_ASSERT_EQUAL(taped_solve(&t, gradient_start, gradient_forth, 9, false), CST_OK);
-    void *state = method_new(&t, type, o);
-    CU_ASSERT_EQUAL(method_run(&t, type, state, &g, NULL), CST_OK);
-    type->destroy(cst_host_of(ctx), state);
-    taped_free(&t);
-    cst_options_free(ctx, o);
-  }
-  CU_ASSERT(probed > 20);
-  cst_context_free(ctx);
-  ctx = outer;
-}
-
-/* ---- the rest ------------------------------------------------------------------------------------------ */
-
-/* Times that are all the same: nothing moves. */
-static void test_no_steps(void) {
-  const double times[2] = {3, 3};
-  for (int m = 0; m < 2; m++) {
-    taped t;
-    gradient g;
-    taped_new(&t, ctx, 2, field_lotka, CST_F64, "dopri5", false, 0);
-    taped_follow(&t, 0);
-    CU_ASSERT_EQUAL(taped_solve(&t, gradient_start, times, 2, false), CST_OK);
-    method_of(&t, methods[m], &g, NULL);
-    for (size_t k = 0; k < 6; k++) CU_ASSERT_DOUBLE_EQUAL(g.y0[k], gradient_weight(0, k) + gradient_weight(1, k), 1e-15);
-    CU_ASSERT(g.theta[0] == 0);
-    taped_free(&t);
-  }
-}
+/* ---- the seminorm -------------------------------------------------------------------------------------- */
 
 /* Along a linear field lambda knows nothing of the forcing, whose share only G sees: there it has to count. */
 static void test_seminorm(void) {
@@ -337,58 +191,12 @@ static void test_seminorm(void) {
   const test_case c = {field_forced, gradient_start, times, 1, 3, theta};
   gradient truth;
   exact(&c, &truth);
-  cst_options *o = options_of(method_type(methods[0]), "seminorm", CST_BOOLEAN, 1, NULL);
+  cst_options *o = options_of(ctx, method_type(ctx, methods[0]), "seminorm", CST_BOOLEAN, 1, NULL);
   double without = error_of(&c, (setting){"dopri5", methods[0], o, CST_F64, 1e-7, 1}, &truth);
   double with = error_of(&c, (setting){"dopri5", methods[0], NULL, CST_F64, 1e-7, 1}, &truth);
   double rules = error_of(&c, (setting){"dopri5", methods[1], NULL, CST_F64, 1e-7, 1}, &truth);
   CU_ASSERT(with < 200e-7 && rules < 200e-7 && without > 1e-3 && isfinite(without));
   cst_options_free(ctx, o);
-}
-
-/* The second run of everything allocates nothing, and gives the same bits. */
-static void test_again(void) {
-  const char *solvers[] = {"dopri5", "kencarp5", "rk4"};
-  for (int i = 0; i < 6; i++) {
-    const cst_gradient_type *m = method_type(methods[i % 2]);
-    taped t;
-    gradient first, second;
-    cst_solve_stats stats = {0};
-    taped_new(&t, ctx, 2, field_lotka, CST_F64, solvers[i / 2], false, 0);
-    taped_follow(&t, 0);
-    CU_ASSERT_EQUAL(taped_solve(&t, gradient_start, gradient_forth, 9, false), CST_OK);
-    void *state = method_new(&t, m, NULL);
-    CU_ASSERT_EQUAL(method_run(&t, m, state, &first, &stats), CST_OK);
-    CU_ASSERT(stats.evaluations > 0 && stats.accepted > 0);
-    uint64_t before = cst_memory_of(ctx).allocations;
-    CU_ASSERT_EQUAL(taped_solve(&t, gradient_start, gradient_forth, 9, false), CST_OK);
-    CU_ASSERT_EQUAL(method_run(&t, m, state, &second, &stats), CST_OK);
-    CU_ASSERT_EQUAL(cst_memory_of(ctx).allocations, before);
-    CU_ASSERT_EQUAL(memcmp(&first, &second, sizeof first), 0);
-    m->destroy(cst_host_of(ctx), state);
-    taped_free(&t);
-  }
-}
-
-/* The forward solution fits the budget, lambda behind it does not. */
-static void test_budget(void) {
-  const cst_gradient_type *m = method_type(methods[1]);
-  const double times[2] = {0, 20};
-  taped t;
-  gradient g;
-  taped_new(&t, ctx, 2, field_lotka, CST_F64, "dopri5", false, 0);
-  taped_follow(&t, 0);
-  CU_ASSERT_EQUAL(taped_solve(&t, gradient_start, times, 2, false), CST_OK);
-  size_t bytes = cst_trajectory_bytes(t.trajectory);
-  taped_free(&t);
-  taped_new(&t, ctx, 2, field_lotka, CST_F64, "dopri5", false, 0);
-  taped_follow(&t, bytes + bytes / 4);
-  CU_ASSERT_EQUAL(taped_solve(&t, gradient_start, times, 2, false), CST_OK);
-  void *state = method_new(&t, m, NULL);
-  CU_ASSERT_EQUAL(method_run(&t, m, state, &g, NULL), CST_ENOMEM);
-  CU_ASSERT_PTR_NOT_NULL(strstr(cst_message(ctx), "gradient = \"discrete\""));
-  CU_ASSERT(cst_trajectory_bytes(t.trajectory) <= bytes + bytes / 4);
-  m->destroy(cst_host_of(ctx), state);
-  taped_free(&t);
 }
 
 int cst_suite_continuous(void) {
@@ -397,12 +205,7 @@ int cst_suite_continuous(void) {
                                 {"single precision", test_single_precision},
                                 {"a stiff field", test_stiff},
                                 {"a solver of its own backwards", test_solver_option},
-                                {"what is refused, and the way out", test_refusals},
-                                {"derivatives of the adjoint equation", test_equation},
-                                {"no steps at all", test_no_steps},
                                 {"seminorm", test_seminorm},
-                                {"a second run", test_again},
-                                {"a small memory budget", test_budget},
                                 CU_TEST_INFO_NULL};
   CU_SuiteInfo suites[] = {{"continuous", open, close, NULL, NULL, tests}, CU_SUITE_INFO_NULL};
   return CU_register_suites(suites) != CUE_SUCCESS;
