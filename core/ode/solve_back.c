@@ -165,10 +165,10 @@ static cst_status record_again(cst_solve_state *s, void *const *y0) {
   return cst_integrate(s->integrator, &run);
 }
 
-/* The same for a trajectory. Steppers with a history or steps of their own choice take the steps they took
- * from the same state under the same control; the others are given them. */
+/* The same for a trajectory. Steppers with equations to solve, a history or steps of their own choice take the
+ * steps they took, from the same state under the same control; the others are given them. */
 static cst_status follow_again(cst_solve_state *s, void *const *y0) {
-  bool given = !(s->plan->solver->traits & (CST_MULTISTEP | CST_SELF_CONTROLLED));
+  bool given = !(s->plan->solver->traits & (CST_IMPLICIT | CST_MULTISTEP | CST_SELF_CONTROLLED));
   cst_solve_load(s, y0);
   cst_integration run = {.struct_size = sizeof run, .rhs = cst_field_rhs_base(s->rhs), .times = s->times,
                          .n_times = s->n_times, .y = s->y, .schedule = given ? s->schedule : NULL, .replay = given,

@@ -99,7 +99,7 @@ void *method_new(taped *t, const cst_gradient_type *m, const cst_options *o) {
 }
 
 cst_status method_run(taped *t, const cst_gradient_type *m, void *state, gradient *g,
-                             cst_solve_stats *stats) {
+                      cst_solve_stats *stats) {
   double y0[MAX_N] = {0}, theta[MAX_THETA] = {0}; /* of doubles or floats */
   void *bars[1] = {theta};
   size_t counts[1] = {4};
