@@ -135,7 +135,9 @@ static cst_status accepted(cst_integrator *i) {
   if (r->ended) return CST_OK;
   if (r->in->tape) CST_TRY(cst_record_step(i));
   if (i->schedule) CST_TRY(cst_schedule_push(i->ctx, i->schedule, r->t, r->used, i->config.step > 0));
+  CST_TRY(cst_follow_step(i));
   CST_TRY(cst_outputs_step(i, &jumped));
+  if (jumped) cst_follow_jump(i);
   if (r->in->tape) cst_record_outputs(i);
   i->n_steps++;
   if (!fixed(i)) control(i);
@@ -189,6 +191,7 @@ static cst_status begin(cst_integrator *i) {
 static cst_status solve(cst_integrator *i) {
   cst_progress *r = &i->run;
   if (r->in->tape) CST_TRY(cst_record_start(i));
+  cst_follow_start(i);
   if (i->config.solver->reset) CST_TRY(i->config.solver->reset(i->solver));
   CST_TRY(cst_outputs_start(i));
   if (r->next == r->in->n_times) return CST_OK;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * What the files of the driver share. Bottom-up: tape, schedule, control; start (first step size),
- * attempt (one step tried), outputs, events, explain (messages), integrator (new, free), integrate (the
+ * attempt (one step tried), outputs, follow (trajectories), events, explain (messages), integrator (new, free), integrate (the
  * loop).
  */
 #pragma once
@@ -109,8 +109,16 @@ cst_status cst_outputs_start(cst_integrator *i);
 /* The outputs inside (t, t1] of the accepted step. *jumped: the state or field changed there. */
 cst_status cst_outputs_step(cst_integrator *i, bool *jumped);
 
-/* i->output = the state at fraction x of the accepted step. */
+/* y = the state at fraction x of the accepted step; `slope` (may be NULL) is its derivative in x. */
+cst_status cst_sample(cst_integrator *i, double x, void *y, void *slope);
+/* i->output = that state, and the slope in t where the run wants it. */
 cst_status cst_interpolate(cst_integrator *i, double x);
+
+/* follow.c: the trajectory of a run, when there is one. */
+cst_trajectory *cst_followed(const cst_progress *r);
+void cst_follow_start(cst_integrator *i);
+cst_status cst_follow_step(cst_integrator *i); /* before the outputs of the step */
+void cst_follow_jump(cst_integrator *i);
 
 /* events.c */
 cst_status cst_events_start(cst_integrator *i);

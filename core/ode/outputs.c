@@ -55,17 +55,23 @@ static void hermite_slope(const cst_integrator *i, double x, void *slope) {
   i->host->combine(i->config.dtype, r->rhs->n, NULL, 4, c, k, slope);
 }
 
+cst_status cst_sample(cst_integrator *i, double x, void *y, void *slope) {
+  cst_progress *r = &i->run;
+  if (i->config.solver->dense) {
+    cst_status st = i->config.solver->dense(i->solver, &r->step, x, y, slope);
+    return st != CST_RETRY ? st : cst_explain(i, CST_ESTEPMIN, "the solver has no value inside this step", SIZE_MAX);
+  }
+  if (!r->f1) CST_TRY(cst_derivative_after(i));
+  hermite(i, x, y);
+  if (slope) hermite_slope(i, x, slope);
+  return CST_OK;
+}
+
 cst_status cst_interpolate(cst_integrator *i, double x) {
   cst_progress *r = &i->run;
   void *slope = r->in->slope;
   const double per_step = 1 / r->used;
-  if (i->config.solver->dense) {
-    CST_TRY(i->config.solver->dense(i->solver, &r->step, x, i->output, slope));
-  } else {
-    if (!r->f1) CST_TRY(cst_derivative_after(i));
-    hermite(i, x, i->output);
-    if (slope) hermite_slope(i, x, slope);
-  }
+  CST_TRY(cst_sample(i, x, i->output, slope));
   if (slope) i->host->combine(i->config.dtype, r->rhs->n, NULL, 1, &per_step, (const void *[]){slope}, slope);
   return CST_OK;
 }

@@ -43,6 +43,16 @@ static cst_status own_options(cst_context *ctx, const char *what, const cst_opti
   return cst_options_new(ctx, what, schema, given, n, out);
 }
 
+/* A gradient's option `solver`, where it has one, names that of its integration backwards. */
+static cst_status find_back(cst_solve_plan *p) {
+  const char *name = cst_option_string(p->gradient_options, "solver");
+  if (!name[0]) return CST_OK;
+  const cst_entry *e = cst_find(p->ctx, CST_KIND_SOLVER, name);
+  if (!e) return cst_last_status(p->ctx);
+  p->back_traits = ((const cst_solver_type *)e->type)->traits;
+  return CST_OK;
+}
+
 static cst_status find_types(cst_solve_plan *p, const cst_solve_options *o) {
   const cst_entry *s = cst_find(p->ctx, CST_KIND_SOLVER, o->solver);
   if (!s) return cst_last_status(p->ctx);
@@ -54,7 +64,8 @@ static cst_status find_types(cst_solve_plan *p, const cst_solve_options *o) {
   p->per_row = o->per_row || (p->solver->traits & CST_SINGLE);
   CST_TRY(own_options(p->ctx, o->solver, s->options, o->solver_options, &p->solver_options));
   CST_TRY(own_options(p->ctx, o->controller, c->options, o->controller_options, &p->controller_options));
-  return own_options(p->ctx, o->gradient, g->options, o->gradient_options, &p->gradient_options);
+  CST_TRY(own_options(p->ctx, o->gradient, g->options, o->gradient_options, &p->gradient_options));
+  return find_back(p);
 }
 
 static cst_status check_options(const cst_solve_plan *p, const cst_solve_options *o) {
@@ -120,7 +131,7 @@ cst_status cst_solve_plan_new(cst_context *ctx, cst_function *field, size_t n_pa
 
 uint32_t cst_solve_plan_programs(const cst_solve_plan *p, bool recorded) {
   uint32_t eval = 1u << FIELD_EVAL;
-  if (p->solver->traits & CST_IMPLICIT) eval |= 1u << FIELD_JVP;
+  if ((p->solver->traits | p->back_traits) & CST_IMPLICIT) eval |= 1u << FIELD_JVP;
   if (!recorded) return eval;
   if (p->gradient->needs & CST_NEEDS_TAPE) return eval | 1u << FIELD_KEEP | 1u << FIELD_PULL;
   return eval | 1u << FIELD_JOINT;
@@ -174,6 +185,7 @@ static cst_status tangent_function(const cst_solve_plan *p, const bool *has, boo
 }
 
 static cst_status copy_types(const cst_solve_plan *from, cst_solve_plan *to) {
+  to->back_traits = from->back_traits;
   to->solver = from->solver, to->controller = from->controller, to->gradient = from->gradient;
   cst_context *ctx = from->ctx;
   CST_TRY(own_options(ctx, "solver", from->solver->options, from->solver_options, &to->solver_options));

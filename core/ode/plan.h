@@ -29,6 +29,7 @@ struct cst_solve_plan {
   const cst_solver_type *solver;
   const cst_controller_type *controller;
   const cst_gradient_type *gradient;
+  uint32_t back_traits; /* of the solver that the gradient's options name, see find_back */
   cst_options *solver_options, *controller_options, *gradient_options;
   cst_solve_options o; /* scalars; the names and option pointers are not used */
   bool timed;          /* a tangent plan that carries the tangent of the times: see timed.c */
@@ -59,6 +60,7 @@ typedef struct cst_solve_state {
   cst_field_rhs *rhs;
   cst_integrator *integrator;
   cst_tape *tape;          /* NULL unless a gradient needs one */
+  cst_trajectory *trajectory; /* the same */
   cst_schedule *schedules; /* by run: one, or one a row */
   size_t n_runs;
   cst_schedule *schedule;  /* of the run under way */

@@ -166,12 +166,25 @@ static cst_status record_again(cst_solve_state *s, void *const *y0) {
   return cst_integrate(s->integrator, &run);
 }
 
+/* The same for a trajectory. Steppers with equations to solve, a history or steps of their own choice take the
+ * steps they took, from the same state under the same control; the others are given them. */
+static cst_status follow_again(cst_solve_state *s, void *const *y0) {
+  bool given = !(s->plan->solver->traits & (CST_IMPLICIT | CST_MULTISTEP | CST_SELF_CONTROLLED));
+  cst_solve_load(s, y0);
+  cst_integration run = {.struct_size = sizeof run, .rhs = cst_field_rhs_base(s->rhs), .times = s->times,
+                         .n_times = s->n_times, .y = s->y, .schedule = given ? s->schedule : NULL, .replay = given,
+                         .stats = &s->report.backward, .breaks = s->breaks, .n_breaks = s->n_breaks,
+                         .trajectory = s->trajectory};
+  return cst_integrate(s->integrator, &run);
+}
+
 static cst_status pull_run(const cst_call *c, back_state *b, const cst_operand *times) {
   cst_solve_state *s = b->solve;
   cst_rhs *f = cst_field_rhs_base(s->rhs);
   double *times_bar = output(c, s->plan->n_parts);
   if (times_bar && times->type.space == CST_ROW) times_bar += s->row * s->n_times;
   if (s->tape && s->plan->per_row) CST_TRY(record_again(s, c->p + 2));
+  if (s->trajectory && s->n_runs > 1) CST_TRY(follow_again(s, c->p + 2));
   memset(b->y0_bar, 0, f->n * cst_dtype_size((cst_dtype)f->dtype));
   cst_solve_pullback back = {
       .struct_size = sizeof back, .rhs = f, .times = s->times, .n_times = s->n_times,
@@ -179,7 +192,7 @@ static cst_status pull_run(const cst_call *c, back_state *b, const cst_operand *
       .integrator = s->integrator, .redo = cst_integrator_redo, .self = b, .value = value_at, .value_bar = value_bar_at,
       .y0_bar = b->y0_bar, .times_bar = times_bar, .capture_bar = capture_bars(b),
       .capture_count = b->capture_count, .n_captures = s->plan->field->n_captures, .stats = &s->report.backward,
-      .breaks = s->breaks, .n_breaks = s->n_breaks};
+      .breaks = s->breaks, .n_breaks = s->n_breaks, .trajectory = s->trajectory};
   if (s->tape) {
     cst_integrator_bind(s->integrator, s->times, s->breaks);
     back.n_steps = cst_integrator_n_steps(s->integrator);

@@ -8,12 +8,14 @@
 #include "autodiff/strided.h"
 #include "ode/plan.h"
 #include "ode/tape.h"
+#include "ode/trajectory.h"
 
 void cst_solve_state_free(cst_context *ctx, void *state) {
   cst_solve_state *s = state;
   cst_integrator_free(s->integrator);
   cst_field_rhs_free(s->rhs);
   cst_tape_free(s->tape);
+  cst_trajectory_free(s->trajectory);
   for (size_t i = 0; s->schedules && i < s->n_runs; i++)
     cst_schedule_free(ctx, &s->schedules[i]);
   cst_free(ctx, s->schedules);
@@ -43,6 +45,16 @@ cst_status cst_field_refuse_coupled(cst_field *f, const char *what) {
                   q.source ? q.source : "?", q.line);
 }
 
+/* For what the gradient needs of the steps. */
+static cst_status make_memory(cst_solve_state *s) {
+  const cst_solve_plan *p = s->plan;
+  size_t budget = p->o.memory ? p->o.memory : (size_t)1 << 30;
+  if (p->gradient->needs & CST_NEEDS_TRAJECTORY) CST_TRY(cst_trajectory_new(s->ctx, budget, &s->trajectory));
+  if (!(p->gradient->needs & CST_NEEDS_TAPE)) return CST_OK;
+  s->tape = cst_tape_new(s->ctx, budget);
+  return s->tape ? CST_OK : CST_ENOMEM;
+}
+
 cst_status cst_solve_state_new(cst_context *ctx, const cst_instruction *q, size_t rows, void **state) {
   (void)rows;
   cst_solve_plan *p = (cst_solve_plan *)q->attrs->object;
@@ -58,9 +70,7 @@ cst_status cst_solve_state_new(cst_context *ctx, const cst_instruction *q, size_
   f->lower = p->o.lower, f->upper = p->o.upper;
   cst_integrator_config c = cst_solve_config(p, f);
   CST_TRY(cst_integrator_new(cst_host_of(ctx), &c, &s->integrator));
-  if (recorded && (p->gradient->needs & CST_NEEDS_TAPE) &&
-      !(s->tape = cst_tape_new(ctx, p->o.memory ? p->o.memory : (size_t)1 << 30)))
-    return CST_ENOMEM;
+  if (recorded) CST_TRY(make_memory(s));
   s->y = cst_alloc(ctx, 2 * (f->n + 1) * cst_dtype_size((cst_dtype)f->dtype));
   if (p->timed && s->y) s->slope = (char *)s->y + (f->n + 1) * cst_dtype_size((cst_dtype)f->dtype);
   s->capture = cst_alloc(ctx, (p->field->n_captures + p->n_parts + 1) * sizeof *s->capture);
@@ -129,7 +139,8 @@ static cst_status explain(cst_solve_state *s, cst_status st) {
 
 void cst_solve_note_memory(cst_solve_state *s) {
   cst_solve_report *r = &s->report;
-  size_t tape = s->tape ? cst_tape_bytes(s->tape) : 0, states = s->tape ? cst_integrator_checkpoints(s->integrator) : 0;
+  size_t tape = (s->tape ? cst_tape_bytes(s->tape) : 0) + (s->trajectory ? cst_trajectory_bytes(s->trajectory) : 0);
+  size_t states = s->tape ? cst_integrator_checkpoints(s->integrator) : 0;
   if (r->tape_bytes < tape) r->tape_bytes = tape;
   if (r->checkpoints < states) r->checkpoints = states;
   r->schedule_bytes = 0;
@@ -151,14 +162,16 @@ cst_status cst_solve_choose(cst_solve_state *s, const cst_operand *times, const 
   return cst_knots_merge(s, row, cst_solve_rows(s->plan));
 }
 
-/* The rows under way. A record of each row's own steps is made when its cotangents come (solve_back.c). */
+/* The rows under way. What a gradient needs of each row's own steps is kept when its cotangents come
+ * (solve_back.c), but for the trajectory of an only row. */
 static cst_status run_one(cst_solve_state *s, bool replay, const double *times_dot) {
   cst_integration run = {
       .struct_size = sizeof run, .rhs = cst_field_rhs_base(s->rhs), .times = s->times, .n_times = s->n_times,
       .y = s->y, .at = keep_value, .arg = s, .tape = s->plan->per_row ? NULL : s->tape,
       .exact = s->tape != NULL, .schedule = s->schedule,
       .replay = replay, .stats = &s->report.forward, .attempts = s->plan->o.trace ? &s->attempts : NULL,
-      .breaks = s->breaks, .n_breaks = s->n_breaks, .checkpoints = s->plan->o.checkpoints};
+      .breaks = s->breaks, .n_breaks = s->n_breaks, .checkpoints = s->plan->o.checkpoints,
+      .trajectory = s->n_runs == 1 ? s->trajectory : NULL};
   return s->plan->timed ? cst_solve_timed(s, &run, times_dot) : cst_integrate(s->integrator, &run);
 }
 

@@ -5,6 +5,7 @@
 #include "autodiff/graph_internal.h"
 #include "ode/integrate.h"
 #include "ode/tape.h"
+#include "ode/trajectory.h"
 #include "plugin/plugin_internal.h"
 #include "tensor/kernels.h"
 
@@ -43,6 +44,15 @@ static double dot(uint8_t dtype, size_t n, const void *a, const void *b) {
 static cst_combine_fn *combine_of(uint8_t dtype) { return cst_kernels_get()->combine[dtype == CST_F64]; }
 static cst_error_sum_fn *error_sum_of(uint8_t dtype) { return cst_kernels_get()->error_sum[dtype == CST_F64]; }
 
+static cst_status trajectory_new(const cst_host *h, size_t budget, cst_trajectory **out) {
+  return cst_trajectory_new(h->ctx, budget, out);
+}
+
+static const cst_solver_type *find_solver(const cst_host *h, const char *name) {
+  const cst_entry *e = cst_find(h->ctx, CST_KIND_SOLVER, name);
+  return e ? e->type : NULL;
+}
+
 void cst_host_services(cst_host *h) {
   h->alloc = host_alloc;
   h->free = host_free;
@@ -62,4 +72,12 @@ void cst_host_services(cst_host *h) {
   h->integrator_free = cst_integrator_free;
   h->combine_of = combine_of;
   h->error_sum_of = error_sum_of;
+  h->trajectory_new = trajectory_new;
+  h->trajectory_free = cst_trajectory_free;
+  h->trajectory_clear = cst_trajectory_clear;
+  h->trajectory_steps = cst_trajectory_steps;
+  h->trajectory_step = cst_trajectory_step_at;
+  h->trajectory_find = cst_trajectory_find;
+  h->trajectory_value = cst_trajectory_value;
+  h->find_solver = find_solver;
 }

@@ -17,4 +17,5 @@ static inline bool adjoint_needs_jacobian(const cst_solver_type *s) {
   return s->traits & CST_IMPLICIT && !(s->traits & CST_SELF_CONTROLLED);
 }
 
-extern const cst_gradient_type adjoint_discrete, adjoint_backsolve;
+extern const cst_gradient_type adjoint_discrete, adjoint_backsolve, adjoint_interpolating;
+extern const cst_gradient_type adjoint_quadrature; /* with GSL */

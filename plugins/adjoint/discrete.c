@@ -207,11 +207,12 @@ static cst_status accepts(const cst_host *host, const cst_solver_type *s) {
     return host->fail(host, CST_EUNSUPPORTED,
                       "gradient 'discrete' needs the derivative of a step, which solver '%s' does not give; use %s",
                       s->name, adjoint_needs_jacobian(s)
-                      ? "trbdf2, kencarp4 or kencarp5, which do, or a solver that is not implicit"
-                      : "gradient = \"backsolve\"");
+                      ? "gradient = \"interpolating\", or trbdf2, kencarp4 or kencarp5, which do"
+                      : "gradient = \"interpolating\" or \"backsolve\"");
   if (CST_HAS(s, dense) && !CST_HAS(s, dense_vjp))
     return host->fail(host, CST_EUNSUPPORTED,
-                      "solver '%s' does not give the derivative of its dense output", s->name);
+                      "solver '%s' does not give the derivative of its dense output: use gradient = \"interpolating\"",
+                      s->name);
   return CST_OK;
 }
 

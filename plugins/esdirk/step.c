@@ -21,7 +21,8 @@ cst_status esdirk_check(const esdirk *e, const cst_rhs *f) {
   if (!f->jacobian)
     return host->fail(host, CST_EUNSUPPORTED,
                       "solver 'esdirk.%s' needs the Jacobian of the field, which this one (of gradient "
-                      "'backsolve', perhaps) does not give; use gradient = \"discrete\"", e->name);
+                      "'backsolve', perhaps) does not give; use gradient = \"interpolating\" or \"discrete\"",
+                      e->name);
   if (f->per_row && f->rows > 1)
     return host->fail(host, CST_EUNSUPPORTED, "solver 'esdirk.%s' takes one step size for all rows",
                       e->name);

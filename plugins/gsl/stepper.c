@@ -98,7 +98,8 @@ static cst_status size(stepper *s, size_t n) {
   if (s->step) gsl_odeiv2_step_free(s->step);
   s->host->free(s->host, s->error);
   s->n = n;
-  s->error = s->host->alloc(s->host, n * sizeof *s->error);
+  s->error = s->host->alloc(s->host, 3 * n * sizeof *s->error);
+  if (s->error) s->part = s->error + n, s->part_slope = s->part + n;
   bool raised = false, *outer = quiet_listen(&raised);
   s->step = gsl_odeiv2_step_alloc(*((const method *)s->type->method)->gsl, n);
   quiet_listen(outer);
@@ -201,13 +202,30 @@ cst_status stepper_reset(void *state) {
 
 cst_status stepper_step(void *state, cst_step *in) { return stepper_apply(state, in); }
 
-/* A shorter step from the same start. */
+/* From the start of a step to t + theta h, in this many steps. */
+static cst_status advance(stepper *s, const cst_step *in, double theta, int parts, double *y) {
+  double t = *in->t, h = theta * *in->h / parts, t1;
+  cst_step part = *in;
+  part.t = &t, part.h = &h, part.t1 = &t1, part.y1 = y, part.error = NULL, part.error_sum = NULL;
+  for (int k = 1; k <= parts; k++, t = t1) {
+    t1 = *in->t + theta * *in->h * k / parts;
+    CST_TRY(stepper_apply(s, &part));
+    if (k == parts) break;
+    memcpy(s->part, y, in->rhs->n * sizeof *y);
+    CST_TRY(in->rhs->eval(in->rhs, &t1, s->part, s->part_slope));
+    part.y = s->part, part.f0 = s->part_slope;
+  }
+  return CST_OK;
+}
+
+/* A shorter step from the same start. That the whole step succeeded is no promise for it: the matrix of an
+ * implicit one may be singular for one size alone. Then it is several. */
 cst_status stepper_dense(void *state, const cst_step *in, double theta, void *y, void *slope) {
-  double h = theta * *in->h, t1 = *in->t + h;
-  cst_step shorter = *in;
-  shorter.h = &h, shorter.t1 = &t1, shorter.y1 = y, shorter.error = NULL, shorter.error_sum = NULL;
-  CST_TRY(stepper_apply(state, &shorter));
-  if (!slope) return CST_OK;
+  enum { MOST_PARTS = 16 };
+  double t1 = *in->t + theta * *in->h;
+  cst_status st = CST_RETRY;
+  for (int parts = 1; st == CST_RETRY && parts <= MOST_PARTS; parts *= 2) st = advance(state, in, theta, parts, y);
+  if (st != CST_OK || !slope) return st;
   CST_TRY(in->rhs->eval(in->rhs, &t1, y, slope));
   for (size_t i = 0; i < in->rhs->n; i++) ((double *)slope)[i] *= *in->h;
   return CST_OK;

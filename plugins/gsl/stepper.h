@@ -34,6 +34,7 @@ typedef struct stepper {
   gsl_odeiv2_control control; /* all that GSL's steppers read of a driver is this, */
   gsl_odeiv2_driver driver;   /*   and of it only the error level of a component */
   double *error;              /* for a caller who wants none */
+  double *part, *part_slope;  /* state and slope within a shorter step */
   size_t n;                   /* scalars that step and error are made for */
   cst_step *in;               /* the step under way */
   double rtol, atol, weight;  /* of its error levels */

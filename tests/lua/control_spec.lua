@@ -124,7 +124,7 @@ describe("a flow with a control", function()
     local k = p.flat
     for _, span in ipairs { { 0, 1.2, 2 }, { 0.2, 1.7, 2.5 }, { 1.8, 1, 0.5 } } do
       for _, kind in ipairs { "constant", "linear", "hermite" } do
-        for _, method in ipairs { "discrete", "backsolve" } do
+        for _, method in ipairs { "discrete", "backsolve", "interpolating", "quadrature" } do
           local tol = 1e-12 -- differences see the noise of other step sizes
           local function loss(v, y0, t)
             local u = cs.control(times, v, kind)

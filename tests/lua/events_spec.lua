@@ -41,7 +41,7 @@ describe("events", function()
     near(happened.which, { 1, 1, 1, 0, 0, 0, 0, 0 }, 0)
   end)
 
-  for _, gradient in ipairs { "discrete", "backsolve" } do
+  for _, gradient in ipairs { "discrete", "backsolve", "interpolating", "quadrature" } do
     it("have derivatives in state, parameters and times: " .. gradient, function()
       local p = cs.parameters { g = 9.81, e = 0.8 }
       local function loss(y0, time)

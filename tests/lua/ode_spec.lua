@@ -50,7 +50,9 @@ describe("ode", function()
       return cs.grad(function() return (flow(y0, { 0, 0.5, 1 }) ^ 2):sum() end)(p)
     end
     local exact = gradient("discrete", "batch")
-    for _, control in ipairs { "batch", "row" } do near(gradient("backsolve", control), exact:totable(), 1e-6) end
+    for _, name in ipairs { "backsolve", "interpolating", "quadrature" } do
+      for _, control in ipairs { "batch", "row" } do near(gradient(name, control), exact:totable(), 1e-6) end
+    end
   end)
 
   it("has derivatives in times that repeat, or where a step ends", function()
@@ -185,7 +187,7 @@ end)
 
 describe("gradients of solves", function()
   it("agree with the closed form", function()
-    for _, method in ipairs { "discrete", "backsolve" } do
+    for _, method in ipairs { "discrete", "backsolve", "interpolating", "quadrature" } do
       local p = cs.parameters { k = 0.7 }
       local flow = cs.ode { field = function(_, y) return -p.k * y end, rtol = 1e-10, atol = 1e-12, gradient = method }
       local y0, t = cs.tensor { 2 }, cs.tensor { 0, 1.5 }

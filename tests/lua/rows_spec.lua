@@ -55,7 +55,7 @@ describe("control of each row", function()
     near(sol.values[1][2], { 0.1 / (1 - 0.2) }, 1e-5)
   end)
 
-  for _, gradient in ipairs { "discrete", "backsolve" } do
+  for _, gradient in ipairs { "discrete", "backsolve", "interpolating", "quadrature" } do
     it("has derivatives in everything: " .. gradient, function()
       local a = cs.parameters { a = 0.7 }
       local times = cs.rows(cs.tensor({ { 0, 0.5, 1 }, { 0, 1, 2 }, { 0.1, 0.2, 0.3 }, { 0, 0, 1.5 } }, "f64"))

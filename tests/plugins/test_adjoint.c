@@ -8,13 +8,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gradients.h"
 #include "implicit.h"
 #include "ode/checkpoint.h"
-#include "problem.h"
 
 int cst_suite_adjoint(void);
 
-enum { MAX_T = 12 };
 static cst_context *ctx;
 static const double STEP = 1e-30;
 
@@ -22,100 +21,6 @@ static int open(void) { return (ctx = ode_context_with("esdirk")) ? 0 : 1; }
 static int close(void) {
   cst_context_free(ctx);
   return 0;
-}
-
-/* L = sum over outputs i >= 0 and components k of weight(i, k) y_k(times[i]); output 2 has none. */
-static double weight(size_t i, size_t k) { return i == 2 ? 0 : cos((double)(3 * i + k)) + 0.2; }
-
-typedef struct gradient {
-  double y0[MAX_N], theta[MAX_THETA], times[MAX_T];
-} gradient;
-
-/* ---- a solve and its pullback ------------------------------------------------------------- */
-
-typedef struct taped {
-  problem p;
-  solve s;
-  cst_tape *tape;
-  cst_solver_type type;
-  cst_integrator_config config;
-  const double *times;
-  size_t n;
-  field_fn *field;
-} taped;
-
-static void value(void *self, size_t i, void *y) {
-  taped *t = self;
-  for (size_t k = 0; k < t->p.rhs.n; k++) problem_set(&t->p, y, k, t->s.value[i][k]);
-}
-static bool value_bar(void *self, size_t i, void *bar) {
-  taped *t = self;
-  for (size_t k = 0; k < t->p.rhs.n; k++) problem_set(&t->p, bar, k, weight(i, k));
-  return i != 2;
-}
-
-static void taped_new(taped *t, field_fn *field, cst_dtype d, const char *solver, bool hermite,
-                      size_t budget) {
-  memset(t, 0, sizeof *t);
-  bool stiff = field == field_robertson, lotka = !stiff && field != field_forced;
-  problem_init(&t->p, field, d, 2, stiff ? 3 : lotka ? 2 : 1, lotka);
-  t->config = ode_config(ctx, solver, &t->p);
-  t->type = *t->config.solver;
-  if (hermite) t->type.dense = NULL, t->type.dense_vjp = NULL;
-  t->config.solver = &t->type;
-  t->config.rtol = t->config.atol = 1e-5;
-  t->config.step = t->type.traits & CST_ADAPTIVE ? 0 : 0.17;
-  t->tape = cst_tape_new(ctx, budget);
-  t->field = field;
-}
-static cst_status taped_solve(taped *t, const double *y0, const double *times, size_t n, bool stops) {
-  if (!t->s.integrator) solve_init(&t->s, ctx, &t->config, &t->p);
-  cst_tape_clear(t->tape);
-  t->s.run.tape = t->tape, t->s.run.stops = stops;
-  if (t->field == field_stepped) t->s.run.breaks = problem_breaks, t->s.run.n_breaks = N_BREAKS;
-  t->times = times, t->n = n;
-  return solve_run(&t->s, y0, times, n);
-}
-static void taped_free(taped *t) {
-  solve_free(&t->s, ctx);
-  cst_tape_free(t->tape);
-}
-
-static void *method_new(taped *t, const cst_gradient_type *m, const cst_options *o) {
-  void *state = NULL;
-  cst_gradient_config c = {.struct_size = sizeof c, .host = cst_host_of(ctx), .options = o,
-                           .forward = &t->config, .n_captures_scalars = 4};
-  CU_ASSERT_EQUAL(m->accepts(c.host, &t->type), CST_OK);
-  CU_ASSERT_EQUAL(m->create(&c, &state), CST_OK);
-  return state;
-}
-
-static cst_status method_run(taped *t, const cst_gradient_type *m, void *state, gradient *g,
-                             cst_solve_stats *stats) {
-  double y0[MAX_N] = {0}, theta[MAX_THETA] = {0}; /* of doubles or floats */
-  void *bars[1] = {theta};
-  size_t counts[1] = {4};
-  cst_solve_pullback p = {
-    .struct_size = sizeof p, .rhs = &t->p.rhs, .times = t->times, .n_times = t->n,
-    .solver_state = cst_integrator_solver_state(t->s.integrator), .solver = &t->type,
-    .integrator = t->s.integrator, .redo = cst_integrator_redo, .self = t, .value = value,
-    .value_bar = value_bar, .y0_bar = y0, .times_bar = g->times, .capture_bar = bars,
-    .capture_count = counts, .n_captures = 1, .stats = stats,
-    .breaks = t->s.run.breaks, .n_breaks = t->s.run.n_breaks};
-  p.n_steps = cst_integrator_n_steps(t->s.integrator);
-  memset(t->p.theta_bar, 0, sizeof t->p.theta_bar);
-  memset(g, 0, sizeof *g);
-  cst_status st = m->pullback(state, &p);
-  for (size_t k = 0; k < t->p.rhs.n; k++) g->y0[k] = problem_get(&t->p, y0, k);
-  for (size_t k = 0; k < 4; k++) g->theta[k] = problem_get(&t->p, theta, k) + t->p.theta_bar[k];
-  return st;
-}
-
-static void method_of(taped *t, const char *name, gradient *g, cst_solve_stats *stats) {
-  const cst_gradient_type *m = cst_find(ctx, CST_KIND_GRADIENT, name)->type;
-  void *state = method_new(t, m, NULL);
-  CU_ASSERT_EQUAL(method_run(t, m, state, g, stats), CST_OK);
-  m->destroy(cst_host_of(ctx), state);
 }
 
 /* ---- the same steps in complex numbers ------------------------------------------------------ */
@@ -197,14 +102,14 @@ static number loss(const taped *s, const number *y0, const number *theta, const 
   problem_slope(&s->p, c.t, c.y, theta, f0);
   for (size_t i = 0; i < (n_steps ? step.first_output : s->n); i++)
     for (size_t k = 0; k < s->p.rhs.n; k++)
-      sum += weight(i, k) * (c.y[k] + (times[i] - times[0]) * f0[k]);
+      sum += gradient_weight(i, k) * (c.y[k] + (times[i] - times[0]) * f0[k]);
   for (size_t j = 0; j < n_steps; j++) {
     step = cst_integrator_step(s->s.integrator, j);
     c.h = step.clip != SIZE_MAX ? times[step.clip] - c.t : step.at_break ? step.t1 - c.t : step.h;
     take(s, theta, &c);
     for (size_t i = step.first_output; i < step.first_output + step.n_outputs; i++)
       for (size_t k = 0; k < s->p.rhs.n; k++)
-        sum += weight(i, k) * (creal(times[i]) == step.t1
+        sum += gradient_weight(i, k) * (creal(times[i]) == step.t1
                                    ? c.y1[k] + (times[i] - c.t - c.h) * c.f1[k]
                                    : inside(s, &c, (times[i] - c.t) / c.h, k));
     memcpy(c.y, c.y1, sizeof c.y);
@@ -231,32 +136,19 @@ static void complex_gradient(const taped *s, const double *start, gradient *g) {
     }
 }
 
-static double distance(const gradient *a, const gradient *b) {
-  const double *x = (const double *)a, *y = (const double *)b;
-  double most = 0, size = 1;
-  for (size_t k = 0; k < sizeof *a / sizeof(double); k++) {
-    most = fmax(most, fabs(x[k] - y[k]));
-    size = fmax(size, fabs(y[k]));
-  }
-  return most / size;
-}
-
 /* ---- discrete ---------------------------------------------------------------------------------- */
 
-static const double start[6] = {1, 0.6, 1.4, 1.1, 0.2, -0.1};
-static const double forth[9] = {0, 0, 0.3, 0.31, 0.9, 1.7, 1.7, 2, 2};
-static const double back[6] = {1, 0.8, 0.8, 0.11, -0.4, -1};
 
 /* The distance of the two gradients. */
 static double compare(field_fn *field, const char *solver, bool hermite, bool stops, const double *y0,
                       const double *times, size_t n, size_t budget) {
   taped t;
   gradient exact, found;
-  taped_new(&t, field, CST_F64, solver, hermite, budget);
+  taped_new(&t, ctx, 2, field, CST_F64, solver, hermite, budget);
   CU_ASSERT_EQUAL(taped_solve(&t, y0, times, n, stops), CST_OK);
   complex_gradient(&t, y0, &exact);
   method_of(&t, "adjoint.discrete", &found, NULL);
-  double d = distance(&found, &exact);
+  double d = gradient_distance(&found, &exact);
   if (!(d < 1e-12)) printf("%s hermite %d stops %d: %g\n", solver, hermite, stops, d);
   CU_ASSERT(fabs(exact.theta[1]) > 5e-3 && fabs(exact.times[0]) > 1e-2);
   taped_free(&t);
@@ -271,10 +163,10 @@ static void test_discrete(void) {
     for (int hermite = 0; hermite < 2; hermite++)
       for (int stops = 0; stops < 2; stops++) {
         bool jumps = strcmp(e->plugin, "rk") == 0; /* the reference of the others knows no jumps */
-        CU_ASSERT(compare(field_lotka, e->name, hermite, stops, start, forth, 9, 0) < 1e-12);
-        CU_ASSERT(compare(field_lotka, e->name, hermite, stops, start, back, 6, 0) < 1e-12);
-        CU_ASSERT(!jumps || compare(field_stepped, e->name, hermite, stops, start, forth, 9, 0) < 1e-12);
-        CU_ASSERT(!jumps || compare(field_stepped, e->name, hermite, stops, start, back, 6, 0) < 1e-12);
+        CU_ASSERT(compare(field_lotka, e->name, hermite, stops, gradient_start, gradient_forth, 9, 0) < 1e-12);
+        CU_ASSERT(compare(field_lotka, e->name, hermite, stops, gradient_start, gradient_back, 6, 0) < 1e-12);
+        CU_ASSERT(!jumps || compare(field_stepped, e->name, hermite, stops, gradient_start, gradient_forth, 9, 0) < 1e-12);
+        CU_ASSERT(!jumps || compare(field_stepped, e->name, hermite, stops, gradient_start, gradient_back, 6, 0) < 1e-12);
         n++;
       }
   }
@@ -298,12 +190,12 @@ static void test_no_steps(void) {
   const double times[2] = {3, 3};
   taped t;
   gradient g;
-  taped_new(&t, field_lotka, CST_F64, "dopri5", false, 0);
-  CU_ASSERT_EQUAL(taped_solve(&t, start, times, 2, false), CST_OK);
+  taped_new(&t, ctx, 2, field_lotka, CST_F64, "dopri5", false, 0);
+  CU_ASSERT_EQUAL(taped_solve(&t, gradient_start, times, 2, false), CST_OK);
   for (int m = 0; m < 2; m++) {
     method_of(&t, m ? "adjoint.backsolve" : "adjoint.discrete", &g, NULL);
     for (size_t k = 0; k < 6; k++)
-      CU_ASSERT_DOUBLE_EQUAL(g.y0[k], weight(0, k) + weight(1, k), 1e-15);
+      CU_ASSERT_DOUBLE_EQUAL(g.y0[k], gradient_weight(0, k) + gradient_weight(1, k), 1e-15);
     CU_ASSERT(g.theta[0] == 0);
   }
   taped_free(&t);
@@ -314,12 +206,12 @@ static gradient thinned(field_fn *field, const char *solver, bool hermite, size_
                         size_t *records, size_t *n) {
   taped t;
   gradient g;
-  taped_new(&t, field, CST_F64, solver, hermite, budget);
+  taped_new(&t, ctx, 2, field, CST_F64, solver, hermite, budget);
   if (checkpoints) t.config.step = t.config.step > 0 ? 0.05 : 0, t.config.rtol = t.config.atol = t.type.order < 4 ? 1e-4 : t.type.order < 8 ? 1e-7 : 1e-12;
   size_t most = checkpoints == SIZE_MAX ? 0 : checkpoints;
   solve_init(&t.s, ctx, &t.config, &t.p);
   t.s.run.checkpoints = most;
-  CU_ASSERT_EQUAL(taped_solve(&t, start, forth, 9, false), CST_OK);
+  CU_ASSERT_EQUAL(taped_solve(&t, gradient_start, gradient_forth, 9, false), CST_OK);
   *n = cst_integrator_n_steps(t.s.integrator), *records = 0;
   for (size_t k = 0; k < *n; k++) *records += cst_integrator_step(t.s.integrator, k).record != NULL;
   method_of(&t, "adjoint.discrete", &g, NULL);
@@ -346,8 +238,8 @@ static void test_budget(void) {
       CU_ASSERT_EQUAL(memcmp(&full, &thin, sizeof full), 0);
     }
   taped t;
-  taped_new(&t, field_lotka, CST_F64, "dopri5", false, 128);
-  CU_ASSERT_EQUAL(taped_solve(&t, start, forth, 9, false), CST_ENOMEM);
+  taped_new(&t, ctx, 2, field_lotka, CST_F64, "dopri5", false, 128);
+  CU_ASSERT_EQUAL(taped_solve(&t, gradient_start, gradient_forth, 9, false), CST_ENOMEM);
   CU_ASSERT_PTR_NOT_NULL(strstr(cst_message(ctx), "memory budget"));
   taped_free(&t);
 }
@@ -365,7 +257,7 @@ static void test_checkpoints(void) {
       gradient thin = thinned(field, e->name, false, 0, k, &records, &n);
       CU_ASSERT(records == 0 && n > 12);
       bool same = memcmp(&full, &thin, sizeof full) == 0;
-      if (!same) printf("%s with %zu states of %zu steps: off by %g\n", e->name, k, n, distance(&full, &thin));
+      if (!same) printf("%s with %zu states of %zu steps: off by %g\n", e->name, k, n, gradient_distance(&full, &thin));
       CU_ASSERT(same);
     }
     tried++;
@@ -404,11 +296,11 @@ static void test_single_precision(void) {
   for (int m = 0; m < 2; m++) {
     taped t;
     gradient exact, found;
-    taped_new(&t, field_lotka, CST_F32, "dopri5", false, 0);
-    CU_ASSERT_EQUAL(taped_solve(&t, start, forth, 9, false), CST_OK);
-    complex_gradient(&t, start, &exact);
+    taped_new(&t, ctx, 2, field_lotka, CST_F32, "dopri5", false, 0);
+    CU_ASSERT_EQUAL(taped_solve(&t, gradient_start, gradient_forth, 9, false), CST_OK);
+    complex_gradient(&t, gradient_start, &exact);
     method_of(&t, methods[m], &found, NULL);
-    CU_ASSERT(distance(&found, &exact) < (m ? 2e-3 : 2e-5));
+    CU_ASSERT(gradient_distance(&found, &exact) < (m ? 2e-3 : 2e-5));
     taped_free(&t);
   }
 }
@@ -423,25 +315,25 @@ static double backsolve_error(field_fn *field, const char *solver, const double 
   CU_ASSERT_EQUAL_FATAL(cst_options_new(ctx, "backsolve", m->options, given, 1, &o), CST_OK);
   taped t;
   gradient found;
-  taped_new(&t, field, CST_F64, solver, false, 0);
+  taped_new(&t, ctx, 2, field, CST_F64, solver, false, 0);
   t.config.rtol = t.config.atol = tol;
   if (t.config.step > 0) t.config.step = 0.01;
-  CU_ASSERT_EQUAL(taped_solve(&t, start, times, n, false), CST_OK);
+  CU_ASSERT_EQUAL(taped_solve(&t, gradient_start, times, n, false), CST_OK);
   void *state = method_new(&t, m, o);
   CU_ASSERT_EQUAL(method_run(&t, m, state, &found, NULL), CST_OK);
   m->destroy(cst_host_of(ctx), state);
   cst_options_free(ctx, o);
   taped_free(&t);
-  return distance(&found, exact);
+  return gradient_distance(&found, exact);
 }
 
 static void converges(field_fn *field, const double *times, size_t n) {
   taped t;
   gradient exact;
-  taped_new(&t, field, CST_F64, "tsit5", false, 0);
+  taped_new(&t, ctx, 2, field, CST_F64, "tsit5", false, 0);
   t.config.rtol = t.config.atol = 1e-13;
-  CU_ASSERT_EQUAL(taped_solve(&t, start, times, n, field == field_lotka), CST_OK);
-  complex_gradient(&t, start, &exact);
+  CU_ASSERT_EQUAL(taped_solve(&t, gradient_start, times, n, field == field_lotka), CST_OK);
+  complex_gradient(&t, gradient_start, &exact);
   taped_free(&t);
   for (int seminorm = 0; seminorm < 2; seminorm++)
     for (double tol = 1e-4; tol > 1e-11; tol /= 100) {
@@ -453,9 +345,9 @@ static void converges(field_fn *field, const double *times, size_t n) {
 }
 
 static void test_backsolve(void) {
-  converges(field_lotka, forth, 9);
-  converges(field_stepped, forth, 9);
-  converges(field_stepped, back, 6);
+  converges(field_lotka, gradient_forth, 9);
+  converges(field_stepped, gradient_forth, 9);
+  converges(field_stepped, gradient_back, 6);
 }
 
 /* No new solve at each output: within 3 times the forward evaluations for 30 outputs; a second run
@@ -467,16 +359,16 @@ static void test_cost(void) {
   for (size_t i = 0; i < MAX_T; i++) times[i] = 8 * (double)i / (MAX_T - 1);
   taped t;
   gradient g;
-  taped_new(&t, field_forced, CST_F64, "dopri5", false, 0);
+  taped_new(&t, ctx, 2, field_forced, CST_F64, "dopri5", false, 0);
   t.config.rtol = t.config.atol = 1e-9;
-  CU_ASSERT_EQUAL(taped_solve(&t, start, times, MAX_T, false), CST_OK);
+  CU_ASSERT_EQUAL(taped_solve(&t, gradient_start, times, MAX_T, false), CST_OK);
   for (int i = 0; i < 2; i++) {
     void *state = method_new(&t, m[i], NULL);
     cst_solve_stats s = {0};
     CU_ASSERT_EQUAL(method_run(&t, m[i], state, &g, &s), CST_OK);
     CU_ASSERT(s.evaluations > 0 && s.evaluations < 3 * t.s.stats.evaluations);
     uint64_t before = cst_memory_of(ctx).allocations;
-    CU_ASSERT_EQUAL(taped_solve(&t, start, times, MAX_T, false), CST_OK);
+    CU_ASSERT_EQUAL(taped_solve(&t, gradient_start, times, MAX_T, false), CST_OK);
     CU_ASSERT_EQUAL(method_run(&t, m[i], state, &g, &s), CST_OK);
     CU_ASSERT_EQUAL(cst_memory_of(ctx).allocations, before);
     m[i]->destroy(cst_host_of(ctx), state);

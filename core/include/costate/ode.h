@@ -80,6 +80,9 @@ struct cst_noise {
 /* Memory of a solve that outlives a step; rewound when a step is rejected. */
 typedef struct cst_tape cst_tape;
 
+/* The solution of a run at any time in its span, from what its steps kept: see core/ode/trajectory.h. */
+typedef struct cst_trajectory cst_trajectory;
+
 /* Scalars first .. first + n - 1 of a state vector. */
 typedef struct cst_span {
   size_t first, n;
@@ -328,6 +331,7 @@ typedef struct cst_integration {
   const double *breaks;
   size_t n_breaks;
   size_t checkpoints;            /* with a tape: keep so many states, and no records; 0: what memory allows */
+  cst_trajectory *trajectory;    /* optional: emptied, then receives the stage parts of the solution */
 } cst_integration;
 
 typedef struct cst_integrator_config {
@@ -374,6 +378,7 @@ typedef struct cst_solve_pullback {
   cst_solve_stats *stats;         /* backward evaluations are added here */
   const double *breaks;           /* of the forward solve: for integrations backwards */
   size_t n_breaks;
+  cst_trajectory *trajectory;     /* NEEDS_TRAJECTORY: of the forward solve */
 } cst_solve_pullback;
 
 typedef struct cst_gradient_config {
@@ -384,7 +389,7 @@ typedef struct cst_gradient_config {
   size_t n_captures_scalars;            /* all captures together */
 } cst_gradient_config;
 
-enum { CST_NEEDS_TAPE = 1 };
+enum { CST_NEEDS_TAPE = 1, CST_NEEDS_TRAJECTORY = 2 };
 
 typedef struct cst_gradient_type {
   uint32_t struct_size;

@@ -163,6 +163,24 @@ struct cst_host {
   /* `combine` and `error_sum` without the way through the host, for inner loops. */
   cst_combine_fn *(*combine_of)(uint8_t dtype);
   cst_error_sum_fn *(*error_sum_of)(uint8_t dtype);
+
+  /* Trajectories (cst_integration.trajectory): the state of a run at any time of its span, as far as the
+   * field reads it: n_stage scalars. Steps are numbered from 0 in the order they were taken. */
+  /* budget: bytes at most; 0: no limit. */
+  cst_status (*trajectory_new)(const cst_host *h, size_t budget, cst_trajectory **out);
+  void (*trajectory_free)(cst_trajectory *y);
+  /* Empties it. With `behind`, what follows lies behind that one in its memory, under its budget, until
+   * one of the two is emptied. */
+  void (*trajectory_clear)(cst_trajectory *y, const cst_trajectory *behind);
+  size_t (*trajectory_steps)(const cst_trajectory *y);
+  void (*trajectory_step)(const cst_trajectory *y, size_t k, double *t, double *h);
+  /* The step that holds this time, or is nearest to it; `hint` is where to look first. */
+  size_t (*trajectory_find)(const cst_trajectory *y, double t, size_t hint);
+  /* out = y(t + x h) of step k; beyond its ends the polynomial goes on. */
+  void (*trajectory_value)(const cst_trajectory *y, size_t k, double x, void *out);
+
+  /* A solver by name, its plugin loaded if need be; NULL: there is none, the context has the reason. */
+  const cst_solver_type *(*find_solver)(const cst_host *h, const char *name);
 };
 
 /* ---- the descriptor -------------------------------------------------------------------------- */

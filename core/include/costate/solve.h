@@ -11,7 +11,7 @@
 
 typedef struct cst_solve_options {
   const char *solver;        /* "dopri5", "rk.dopri5", "gsl.rk8pd" */
-  const char *gradient;      /* "discrete", "backsolve" */
+  const char *gradient;      /* "discrete", "interpolating", "quadrature", "backsolve" */
   const char *controller;    /* "i", "pi" */
   const cst_options *solver_options, *gradient_options, *controller_options; /* resolved, or NULL */
   double rtol, atol;

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * How a run fills its trajectory: after every accepted step with values of the step's dense output.
+ */
+#include <stdio.h>
+
+#include "ode/integrate_internal.h"
+#include "ode/trajectory.h"
+
+cst_trajectory *cst_followed(const cst_progress *r) {
+  return CST_HAS(r->in, trajectory) ? r->in->trajectory : NULL;
+}
+
+/* A cubic (of the driver) at least. */
+void cst_follow_start(cst_integrator *i) {
+  const cst_solver_type *s = i->config.solver;
+  cst_trajectory *y = cst_followed(&i->run);
+  if (y) cst_trajectory_begin(y, i->config.dtype, i->run.rhs->n_stage, s->dense && s->dense_order > 3 ? s->dense_order : 3);
+}
+
+static cst_status no_room(cst_integrator *i, const cst_trajectory *y) {
+  char text[256];
+  snprintf(text, sizeof text,
+           "no memory is left to keep the solution, which took %zu bytes up to here: raise the budget (option memory), "
+           "or use gradient = \"discrete\", which keeps to its budget",
+           cst_trajectory_bytes(y));
+  return cst_explain(i, CST_ENOMEM, text, SIZE_MAX);
+}
+
+cst_status cst_follow_step(cst_integrator *i) {
+  cst_progress *r = &i->run;
+  cst_trajectory *y = cst_followed(r);
+  unsigned char *rest;
+  if (!y) return CST_OK;
+  cst_status st = cst_trajectory_push(y, r->t, r->used, r->y, &rest);
+  if (st != CST_OK) return no_room(i, y);
+  for (int j = 1; j < y->degree; j++, rest += y->bytes) {
+    CST_TRY(cst_sample(i, y->node[j], i->output, NULL));
+    memcpy(rest, i->output, y->bytes);
+  }
+  memcpy(rest, r->y1, y->bytes);
+  return CST_OK;
+}
+
+void cst_follow_jump(cst_integrator *i) {
+  cst_trajectory *y = cst_followed(&i->run);
+  if (y) cst_trajectory_part(y);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A solve of a problem and its pullback by any gradient method, for the loss
+ * L = sum over outputs i and components k of gradient_weight(i, k) y_k(times[i]).
+ */
+#pragma once
+#include "ode/trajectory.h"
+#include "problem.h"
+
+enum { MAX_T = 12 };
+
+double gradient_weight(size_t i, size_t k); /* output 2 has none */
+
+typedef struct gradient {
+  double y0[MAX_N], theta[MAX_THETA], times[MAX_T];
+} gradient;
+
+/* The largest difference over the largest component, or 1. */
+double gradient_distance(const gradient *a, const gradient *b);
+
+/* For two rows: where to start; times that repeat, and that go backwards. */
+extern const double gradient_start[6], gradient_forth[9], gradient_back[6];
+
+/* A context with every solver of the project that is built. */
+cst_context *gradient_context(void);
+
+/* With a tape, for `discrete`; or with a trajectory. */
+typedef struct taped {
+  cst_context *ctx;
+  problem p;
+  solve s;
+  cst_tape *tape;
+  cst_trajectory *trajectory;
+  cst_solver_type type;
+  cst_integrator_config config;
+  const double *times;
+  size_t n;
+  field_fn *field;
+} taped;
+
+/* hermite: without the dense output of the stepper. */
+void taped_new(taped *t, cst_context *ctx, size_t rows, field_fn *field, cst_dtype d, const char *solver,
+               bool hermite, size_t budget);
+/* A trajectory, under the budget, takes the place of the tape. */
+void taped_follow(taped *t, size_t budget);
+cst_status taped_solve(taped *t, const double *y0, const double *times, size_t n, bool stops);
+void taped_free(taped *t);
+
+const cst_gradient_type *method_type(cst_context *ctx, const char *name);
+/* One option given, the others as they are. */
+cst_options *options_of(cst_context *ctx, const cst_gradient_type *m, const char *name, cst_option_kind kind,
+                        double value, const char *string);
+void *method_new(taped *t, const cst_gradient_type *m, const cst_options *o);
+cst_status method_run(taped *t, const cst_gradient_type *m, void *state, gradient *g, cst_solve_stats *stats);
+/* All of it, with default options. */
+void method_of(taped *t, const char *name, gradient *g, cst_solve_stats *stats);
