@@ -97,7 +97,8 @@ function Tensor:set(...) end
 function Tensor:item() end
 ---@return table nested
 function Tensor:totable() end
----|a - b| <= tolerance (1 + |b|) everywhere (tolerance 1e-9); and the largest difference.
+---|a - b| <= tolerance max(1, |b|) everywhere (tolerance 1e-9); and the largest difference. NaN is near to nothing.
+---Tensors of different shapes raise.
 ---@param other costate.Tensor|number
 ---@param tolerance? number
 ---@return boolean near
@@ -474,6 +475,25 @@ function Flow:explain() end
 ---@param changes table
 ---@return costate.Flow
 function Flow:with(changes) end
+
+---The flow map from t0 to t1, each a number, a scalar, or one for each row (control = "row").
+---@param t0 costate.Operand
+---@param t1 costate.Operand
+---@return costate.Map
+function Flow:map(t0, t1) end
+
+---Phi(y0) = y(t1) of y(t0) = y0. phi(y0) has the shape of y0, a table for named parts; in traced functions it is
+---differentiable in the state, in t0 and t1 and in what the field captures. (phi .. psi)(y) is phi(psi(y)).
+---Raises with the solve's explanation when it fails.
+---@class costate.Map
+---@field t0 costate.Operand where the state is taken
+---@field t1 costate.Operand where it arrives
+---@operator concat(costate.Map): costate.Map
+---@overload fun(y0: any): any
+local Map = {}
+---The map back, of a composed one in reverse order. A flow with events has none.
+---@return costate.Map
+function Map:inverse() end
 
 ---@class costate.Solution
 ---@field status string "ok", "max_steps", "step_min", "nonfinite", ...
