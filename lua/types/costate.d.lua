@@ -712,10 +712,47 @@ function costate.anneal(x, options) end
 ---@field normal fun(shape: integer[]|costate.Array|integer, options?: { rows?: boolean }): costate.Array
 ---@field uniform fun(shape: integer[]|costate.Array|integer, options?: { rows?: boolean }): costate.Array
 
----Figures by gnuplot: file = "name.svg" or ".png". Returns the path, or nil and why not.
+---@class costate.Series
+---@field x any a list or a tensor
+---@field y any
+---@field name? string in the key
+---@field style? "lines"|"dashes"|"points"|"linespoints"|"area"|"region" area: filled down to zero; region: within a closed line
+---@field colour? string "#0072B2"
+
+---@class costate.PanelOptions
+---@field series? costate.Series[]
+---@field title? string
+---@field xlabel? string
+---@field ylabel? string
+---@field logx? boolean
+---@field logy? boolean
+---@field xrange? number[]
+---@field yrange? number[]
+---@field equal? boolean one unit is as long on both axes
+---@field key? string where the key stands, "outside right top"; "top left" is within the axes, "off" nowhere
+---@field style? string of series that name none
+---@field columns? integer[] of values: column 2 drawn over column 1
+---@field names? string[] of the columns of values
+---@field x? any of values
+
+---@class costate.PlotOptions: costate.PanelOptions
+---@field file string "name.svg" or "name.png"
+---@field width? integer
+---@field height? integer
+
+---@class costate.PageOptions
+---@field file string
+---@field panels costate.PanelOptions[]
+---@field columns? integer of the page, 2
+---@field width? integer
+---@field height? integer
+
+---Figures by gnuplot: file = "name.svg" or ".png". Returns the path, or nil and why not. `panels` puts several on a page,
+---row by row.
 ---@class costate.Plot
----@field lines fun(values: any, options?: table): string?, string?
----@field points fun(values: any, options?: table): string?, string?
+---@field lines fun(values: any, options?: costate.PlotOptions): string?, string?
+---@field points fun(values: any, options?: costate.PlotOptions): string?, string?
+---@field panels fun(options: costate.PageOptions): string?, string?
 
 ---An explicit Runge-Kutta method. `b - e` is the method that the error is estimated by; without `e` steps
 ---are fixed. Without `p` outputs inside a step are cubic Hermite.
