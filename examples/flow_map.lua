@@ -50,7 +50,7 @@ law("inverse", "Phi(t0,t2)^-1 o Phi(t0,t2) = 1", (whole:inverse() .. whole)(y0),
 
 -- J column by column: a derivative along each axis.
 local function along(map, direction)
-  local _, dot = cs.jvp(function(y) return map(y) end)({ y0 }, { direction })
+  local _, dot = cs.jvp(map)({ y0 }, { direction })
   return dot
 end
 local axes = { cs.tensor { 1, 0 }, cs.tensor { 0, 1 } }
@@ -65,7 +65,7 @@ law("later_start", "dPhi/dt0 = -J f(t0, y0)", later_start, -product(j, slope(t0,
 
 -- The chain rule of a composition: J(t0,t2) v = J(t1,t2) (J(t0,t1) v).
 local half = along(psi, axes[1])
-local _, rest = cs.jvp(function(y) return phi(y) end)({ psi(y0) }, { half })
+local _, rest = cs.jvp(phi)({ psi(y0) }, { half })
 law("chain_rule", "J(t0,t2) = J(t1,t2) J(t0,t1)", rest, j[1], close)
 
 -- J again, as the solution of its own equation beside y.
