@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- What a solve gave: values, why it stopped, and the solution between the outputs.
 local core = require "costate.core"
+local states = require "costate._state"
 
 local Solution = { __name = "costate.Solution" }
 Solution.__index = Solution
@@ -22,13 +23,6 @@ local function ordered(list, backward)
   end)
   for k, i in ipairs(order) do times[k], place[i] = list[i], k end
   return times, place
-end
-
-local function each(values, f)
-  if core.kind(values) then return f(values) end
-  local out = {}
-  for name, v in pairs(values) do out[name] = f(v) end
-  return out
 end
 
 --- The times that were asked for as a list, each within those of the solve.
@@ -57,7 +51,7 @@ function Solution:__call(t)
   times[#times + 1] = last
   local values = self.flow(self.y0, times)
   local lone = type(t) == "number"
-  return each(values, function(v)
+  return states.each(values, function(v)
     local axis = self.flow.lone and 1 or 2
     local index = {}
     for i, k in ipairs(place) do index[i] = k + 1 end

@@ -130,4 +130,12 @@ function M.deliver(state, list)
   return by_name
 end
 
+--- f of every value that deliver gave, arranged as they are.
+function M.each(values, f)
+  if core.kind(values) then return f(values) end
+  local out = {}
+  for name, v in pairs(values) do out[name] = f(v) end
+  return out
+end
+
 return M

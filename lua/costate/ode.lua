@@ -9,6 +9,7 @@ local model = require "costate.model"
 local events = require "costate._events"
 local resolve = require("costate._ode_options").resolve
 local solution = require "costate._solution"
+local map = require "costate._map"
 local states = require "costate._state"
 
 local Flow = {}
@@ -192,10 +193,7 @@ end
 
 --- Values of a solve with events that failed: how far it came is not known.
 local function nowhere(values)
-  if core.kind(values) then return core.full_like(values, 0 / 0) end
-  local named = {}
-  for name, v in pairs(values) do named[name] = nowhere(v) end
-  return named
+  return states.each(values, function(v) return core.full_like(v, 0 / 0) end)
 end
 
 --- Recorded once more at every call: an equal recording finds its program again.
@@ -256,6 +254,9 @@ function Flow:solve(y0, t)
   return solution { values = result.values, events = result.events, t = times, status = status, message = message,
     stats = program:stats().forward, attempts = program:attempts(), flow = self, y0 = y0 }
 end
+
+--- flow:map(t0, t1): the state at t1 as a function of that at t0, which composes and has an inverse.
+function Flow:map(t0, t1) return map.new(self, t0, t1) end
 
 function Flow:__tostring()
   local o = self.options

@@ -9,12 +9,23 @@ local M = {}
 
 local colours <const> = { "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999999" }
 
-local spec = {
-  file = "string!", columns = "table", series = "table", title = "string", xlabel = "string",
-  ylabel = "string", names = "table", logx = "boolean", logy = "boolean", width = "integer",
-  height = "integer", style = "string", x = "tensor|table", xrange = "table", yrange = "table",
+local panel_spec = {
+  columns = "table", series = "table", title = "string", xlabel = "string", ylabel = "string", names = "table",
+  logx = "boolean", logy = "boolean", style = "string", x = "tensor|table", xrange = "table", yrange = "table",
   equal = "boolean", key = "string",
 }
+local page_spec = { file = "string!", width = "integer", height = "integer" }
+
+local function joined(...)
+  local all = {}
+  for _, t in ipairs { ... } do
+    for k, v in pairs(t) do all[k] = v end
+  end
+  return all
+end
+
+local lines_spec = joined(panel_spec, page_spec)
+local panels_spec = joined(page_spec, { panels = "table!", columns = "integer" })
 
 local available
 
@@ -39,23 +50,22 @@ local function terminal(o)
   core.fail(("plot: the file '%s' must end in .svg or .png"):format(o.file))
 end
 
-local function header(o, path)
-  local lines = {
-    "set terminal " .. terminal(o), "set output " .. quoted(path), "set encoding utf8",
-    "set grid linecolor rgb '#dddddd' linewidth 0.5", "set border 3 linecolor rgb '#444444'",
-    "set tics nomirror textcolor rgb '#222222'", "set key " .. (o.key or "outside right top") .. " samplen 2",
-  }
-  local function put(format, x) if x ~= nil then lines[#lines + 1] = format:format(quoted(x)) end end
-  put("set title %s", o.title)
-  put("set xlabel %s", o.xlabel)
-  put("set ylabel %s", o.ylabel)
-  for _, axis in ipairs { "x", "y" } do
-    if o["log" .. axis] then lines[#lines + 1] = ("set logscale %s; set format %s '10^{%%L}'"):format(axis, axis) end
+--- What a panel looks like but for its series; earlier panels of the page leave nothing behind.
+local function axes(o, lines)
+  local function put(format, ...) lines[#lines + 1] = format:format(...) end
+  put "reset"
+  put "set grid linecolor rgb '#dddddd' linewidth 0.5; set border 3 linecolor rgb '#444444'"
+  put "set tics nomirror textcolor rgb '#222222'"
+  put("set key %s samplen 2", o.key or "outside right top")
+  for _, name in ipairs { "title", "xlabel", "ylabel" } do
+    if o[name] then put("set %s %s", name, quoted(o[name])) end
   end
-  if o.equal then lines[#lines + 1] = "set size ratio -1" end
-  if o.xrange then lines[#lines + 1] = ("set xrange [%s:%s]"):format(core.format(o.xrange[1]), core.format(o.xrange[2])) end
-  if o.yrange then lines[#lines + 1] = ("set yrange [%s:%s]"):format(core.format(o.yrange[1]), core.format(o.yrange[2])) end
-  return lines
+  for _, axis in ipairs { "x", "y" } do
+    if o["log" .. axis] then put("set logscale %s; set format %s '10^{%%L}'", axis, axis) end
+    local range = o[axis .. "range"]
+    if range then put("set %srange [%s:%s]", axis, core.format(range[1]), core.format(range[2])) end
+  end
+  if o.equal then put "set size ratio -1" end
 end
 
 local function list_of(x)
@@ -65,26 +75,61 @@ end
 
 local function number(x) return x == x and math.abs(x) < 1e300 and ("%.9g"):format(x):gsub(",", ".") or "NaN" end
 
---- The data block and the plot command of series { x = list, y = list, name =, style = }.
-local function draw(o, series)
-  local path = run.figure(o.file)
-  if not have_gnuplot() then return nil, "gnuplot is not installed" end
-  local lines, plots = header(o, path), {}
-  for i, s in ipairs(series) do
-    lines[#lines + 1] = ("$d%d << E"):format(i)
-    for k = 1, math.min(#s.x, #s.y) do lines[#lines + 1] = (number(s.x[k])) .. " " .. (number(s.y[k])) end
-    lines[#lines + 1] = "E"
-    local style = s.style or o.style or "lines"
-    local point = style:find("point") and " pointtype 7 pointsize 0.4" or " linewidth 1.2"
-    plots[i] = ("$d%d using 1:2 with %s%s linecolor rgb '%s' %s"):format(i, style, style == "dashes" and "" or point,
-      s.colour or colours[(i - 1) % #colours + 1], s.name and "title " .. quoted(s.name) or "notitle")
+--- Styles of a series, with its colour: "area" is filled down to zero, "region" within a closed line.
+local filled <const> = " linecolor rgb '%s' fillstyle transparent solid 0.25 "
+local styles <const> = {
+  lines = "lines linewidth 1.2 linecolor rgb '%s'",
+  dashes = "lines dashtype 2 linewidth 1.2 linecolor rgb '%s'",
+  points = "points pointtype 7 pointsize 0.4 linecolor rgb '%s'",
+  linespoints = "linespoints pointtype 7 pointsize 0.4 linecolor rgb '%s'",
+  area = "filledcurves y=0" .. filled .. "noborder",
+  region = "filledcurves closed" .. filled .. "border",
+}
+
+local function style_of(name)
+  if styles[name] then return styles[name] end
+  local names = {}
+  for k in pairs(styles) do names[#names + 1] = k end
+  table.sort(names)
+  local near = core.suggest(name, names)
+  core.fail(("plot: a style is one of %s, got '%s'%s"):format(table.concat(names, ", "), name,
+    near and (": did you mean '%s'?"):format(near) or ""))
+end
+
+--- The data of a series, as block `name`, and its part of the plot command.
+local function curve(s, i, o, name, lines)
+  lines[#lines + 1] = name .. " << E"
+  for k = 1, math.min(#s.x, #s.y) do lines[#lines + 1] = number(s.x[k]) .. " " .. number(s.y[k]) end
+  lines[#lines + 1] = "E"
+  local look = style_of(s.style or o.style or "lines"):format(s.colour or colours[(i - 1) % #colours + 1])
+  return ("%s using 1:2 with %s %s"):format(name, look, s.name and "title " .. quoted(s.name) or "notitle")
+end
+
+--- Data first, since a page of several panels takes none.
+local function script(page, panels, path)
+  local lines, commands = { "set encoding utf8", "set terminal " .. terminal(page), "set output " .. quoted(path) }, {}
+  for p, panel in ipairs(panels) do
+    local curves = {}
+    for i, s in ipairs(panel.series) do curves[i] = curve(s, i, panel.options, ("$d%d_%d"):format(p, i), lines) end
+    axes(panel.options, commands)
+    commands[#commands + 1] = "plot " .. table.concat(curves, ", ")
   end
-  lines[#lines + 1] = "plot " .. table.concat(plots, ", ")
+  if #panels > 1 then
+    local columns = page.columns or 2
+    lines[#lines + 1] = ("set multiplot layout %d,%d"):format(math.ceil(#panels / columns), columns)
+    commands[#commands + 1] = "unset multiplot"
+  end
+  return table.concat(lines, "\n") .. "\n" .. table.concat(commands, "\n") .. "\n"
+end
+
+local function draw(page, panels)
+  local path = run.figure(page.file)
+  if not have_gnuplot() then return nil, "gnuplot is not installed" end
+  local text = script(page, panels, path)
   local pipe = io.popen("gnuplot 2>&1 >/dev/null", "w")
   if not pipe then return nil, "gnuplot could not be started" end
-  pipe:write(table.concat(lines, "\n"), "\n")
-  local ok = pipe:close()
-  if not ok then return nil, "gnuplot failed on " .. path end
+  pipe:write(text)
+  if not pipe:close() then return nil, "gnuplot failed on " .. path end
   return path
 end
 
@@ -110,32 +155,42 @@ local function series_of(values, o)
   return out
 end
 
+--- Series of the option `series`, after those of values.
+local function all_series(what, values, o)
+  if type(values) == "table" and not core.kind(values) then values = core.tensor(values) end
+  local series = values ~= nil and series_of(values, o) or {}
+  for _, s in ipairs(o.series or {}) do
+    series[#series + 1] = { x = list_of(s.x or s[1]), y = list_of(s.y or s[2]), name = s.name, style = s.style,
+      colour = s.colour }
+  end
+  if #series == 0 then core.fail(what .. ": there is nothing to draw") end
+  return series
+end
+
 --- cs.plot.lines(values, { columns = {1, 3}, file = "butterfly.svg" }) or, without values,
 --- series = { { x =, y =, name =, style = }, ... }. Returns the path, or nil and why not.
 function M.lines(values, given)
   if given == nil and type(values) == "table" then values, given = nil, values end
-  local o = options.check("plot.lines", given, spec)
-  local series = {}
-  if values ~= nil then
-    if type(values) == "table" and not core.kind(values) then values = core.tensor(values) end
-    series = series_of(values, o)
-  end
-  for _, s in ipairs(o.series or {}) do
-    local y = list_of(s.y or s[2])
-    local x = list_of(s.x or s[1])
-    series[#series + 1] = { x = x, y = y, name = s.name, style = s.style, colour = s.colour }
-  end
-  if #series == 0 then core.fail("plot.lines: there is nothing to draw") end
-  return draw(o, series)
+  local o = options.check("plot.lines", given, lines_spec)
+  return draw(o, { { options = o, series = all_series("plot.lines", values, o) } })
 end
 
 --- The same with points.
 function M.points(values, given)
   if given == nil and type(values) == "table" then values, given = nil, values end
-  local o = {}
-  for k, v in pairs(given) do o[k] = v end
-  o.style = o.style or "points"
-  return M.lines(values, o)
+  return M.lines(values, joined({ style = "points" }, given))
+end
+
+--- Several on a page, row by row: cs.plot.panels { file = "x.svg", panels = { { series = ... }, ... } }.
+function M.panels(given)
+  local o, panels = options.check("plot.panels", given, panels_spec), {}
+  for i, panel in ipairs(o.panels) do
+    local what = ("panel %d of plot.panels"):format(i)
+    local p = options.check(what, panel, panel_spec)
+    panels[i] = { options = p, series = all_series(what, nil, p) }
+  end
+  if #panels == 0 then core.fail("plot.panels: there is nothing to draw") end
+  return draw(o, panels)
 end
 
 return M

@@ -224,16 +224,36 @@ static int tensor_totable(lua_State *L) {
   return 1;
 }
 
-/* a:near(b [, tolerance]) -> boolean, largest difference: |a-b| <= tolerance (1 + |b|) everywhere */
+/* Leaves "[2, 3]" on the stack. */
+static const char *push_lengths(lua_State *L, const cst_type *t) {
+  lua_pushliteral(L, "[");
+  for (int i = 0; i < t->rank; i++) {
+    lua_pushfstring(L, i ? ", %I" : "%I", (lua_Integer)t->dim[i]);
+    lua_concat(L, 2);
+  }
+  lua_pushliteral(L, "]");
+  lua_concat(L, 2);
+  return lua_tostring(L, -1);
+}
+
+static void check_same_lengths(lua_State *L, const cst_type *a, const cst_type *b) {
+  if (a->rank == b->rank && memcmp(a->dim, b->dim, a->rank * sizeof *a->dim) == 0) return;
+  const char *own = push_lengths(L, a), *other = push_lengths(L, b);
+  lcs_error(L, "near compares tensors of one shape, these have %s and %s: reshape one of them", own, other);
+}
+
+/* a:near(b [, tolerance]) -> boolean, largest difference: |a-b| <= tolerance max(1, |b|) everywhere. A NaN is near
+ * to nothing; infinities are near to themselves. */
 static int tensor_near(lua_State *L) {
   cst_tensor *a = lcs_check_tensor(L, 1), *b = lcs_test_tensor(L, 2);
   double number = b ? 0 : luaL_checknumber(L, 2), tolerance = luaL_optnumber(L, 3, 1e-9), worst = 0;
-  bool near = !b || a->count == b->count;
-  for (size_t i = 0; near && i < a->count; i++) {
+  bool near = true;
+  if (b) check_same_lengths(L, &a->type, &b->type);
+  for (size_t i = 0; i < a->count; i++) {
     double x = cst_tensor_get(a, i), y = b ? cst_tensor_get(b, i) : number, d = fabs(x - y);
     if (x == y) continue;
-    if (!(d <= worst)) worst = d;
-    if (!(d <= tolerance * (1 + fabs(y)))) near = false;
+    if (isnan(d) || d > worst) worst = d;
+    if (!(d <= tolerance * fmax(1, fabs(y)))) near = false;
   }
   lua_pushboolean(L, near);
   lua_pushnumber(L, worst);

@@ -97,7 +97,8 @@ function Tensor:set(...) end
 function Tensor:item() end
 ---@return table nested
 function Tensor:totable() end
----|a - b| <= tolerance (1 + |b|) everywhere (tolerance 1e-9); and the largest difference.
+---|a - b| <= tolerance max(1, |b|) everywhere (tolerance 1e-9); and the largest difference. NaN is near to nothing.
+---Tensors of different shapes raise.
 ---@param other costate.Tensor|number
 ---@param tolerance? number
 ---@return boolean near
@@ -476,6 +477,25 @@ function Flow:explain() end
 ---@return costate.Flow
 function Flow:with(changes) end
 
+---The flow map from t0 to t1, each a number, a scalar, or one for each row (control = "row").
+---@param t0 costate.Operand
+---@param t1 costate.Operand
+---@return costate.Map
+function Flow:map(t0, t1) end
+
+---Phi(y0) = y(t1) of y(t0) = y0. phi(y0) has the shape of y0, a table for named parts; in traced functions it is
+---differentiable in the state, in t0 and t1 and in what the field captures. (phi .. psi)(y) is phi(psi(y)).
+---Raises with the solve's explanation when it fails.
+---@class costate.Map
+---@field t0 costate.Operand where the state is taken
+---@field t1 costate.Operand where it arrives
+---@operator concat(costate.Map): costate.Map
+---@overload fun(y0: any): any
+local Map = {}
+---The map back, of a composed one in reverse order. A flow with events has none.
+---@return costate.Map
+function Map:inverse() end
+
 ---@class costate.Solution
 ---@field status string "ok", "max_steps", "step_min", "nonfinite", ...
 ---@field message? string where, which component, what to try
@@ -693,10 +713,47 @@ function costate.anneal(x, options) end
 ---@field normal fun(shape: integer[]|costate.Array|integer, options?: { rows?: boolean }): costate.Array
 ---@field uniform fun(shape: integer[]|costate.Array|integer, options?: { rows?: boolean }): costate.Array
 
----Figures by gnuplot: file = "name.svg" or ".png". Returns the path, or nil and why not.
+---@class costate.Series
+---@field x any a list or a tensor
+---@field y any
+---@field name? string in the key
+---@field style? "lines"|"dashes"|"points"|"linespoints"|"area"|"region" area: filled down to zero; region: within a closed line
+---@field colour? string "#0072B2"
+
+---@class costate.PanelOptions
+---@field series? costate.Series[]
+---@field title? string
+---@field xlabel? string
+---@field ylabel? string
+---@field logx? boolean
+---@field logy? boolean
+---@field xrange? number[]
+---@field yrange? number[]
+---@field equal? boolean one unit is as long on both axes
+---@field key? string where the key stands, "outside right top"; "top left" is within the axes, "off" nowhere
+---@field style? string of series that name none
+---@field columns? integer[] of values: column 2 drawn over column 1
+---@field names? string[] of the columns of values
+---@field x? any of values
+
+---@class costate.PlotOptions: costate.PanelOptions
+---@field file string "name.svg" or "name.png"
+---@field width? integer
+---@field height? integer
+
+---@class costate.PageOptions
+---@field file string
+---@field panels costate.PanelOptions[]
+---@field columns? integer of the page, 2
+---@field width? integer
+---@field height? integer
+
+---Figures by gnuplot: file = "name.svg" or ".png". Returns the path, or nil and why not. `panels` puts several on a page,
+---row by row.
 ---@class costate.Plot
----@field lines fun(values: any, options?: table): string?, string?
----@field points fun(values: any, options?: table): string?, string?
+---@field lines fun(values: any, options?: costate.PlotOptions): string?, string?
+---@field points fun(values: any, options?: costate.PlotOptions): string?, string?
+---@field panels fun(options: costate.PageOptions): string?, string?
 
 ---An explicit Runge-Kutta method. `b - e` is the method that the error is estimated by; without `e` steps
 ---are fixed. Without `p` outputs inside a step are cubic Hermite.

@@ -51,7 +51,14 @@ static int make(engine *e, double t) {
 
 static void release(engine *e) { ARKStepFree(&e->memory); }
 
+/* ARKStepReInit keeps the sign of the last step, and a stop time on the other side is then refused: to turn
+ * round takes new memory. */
 static int restart(engine *e, double t, double h) {
+  if (e->heading != 0 && e->heading != e->direction) {
+    release(e);
+    SUN_TRY(make(e, t));
+  }
+  e->heading = e->direction;
   SUN_TRY(ARKStepSetInitStep(e->memory, h));
   return ARKStepReInit(e->memory, NULL, sun_field, t, e->y);
 }

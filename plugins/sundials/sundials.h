@@ -78,6 +78,7 @@ struct engine {
   bool has_jvp, has_jacobian, banded;
   bool valid;              /* the history ends at (t, y) */
   double t, direction;
+  double heading;          /* of ARKODE: the direction that its memory goes in; 0: none yet */
   /* of the step under way */
   cst_rhs *rhs;
   double start, end;       /* nothing is evaluated outside of them */

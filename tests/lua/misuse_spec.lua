@@ -208,7 +208,7 @@ describe("preparing", function()
     raises(function() cs.random.normal({ 2 }, { row = true }) end, "did you mean 'rows'?")
     assert(#cs.explain(cs.nn.mlp { 2, 1 }, cs.ones(1, 2)) > 0)
     raises(function() return x:take(cs.index { 3 }) end, "position 3", "length 2")
-    near(x:take(cs.index { 3 }, 2), { 1, 1 })
+    near(x:take(cs.index { 3 }, 2), { { 1 }, { 1 } })
     local deep = cs.zeros { 1, 1, 1, 1, 1, 1, 1, 1 }
     raises(function() return cs.stack { deep, deep } end, "more than 8 axes")
   end)
