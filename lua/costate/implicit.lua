@@ -11,6 +11,8 @@ local transform = require "costate.transform"
 
 local function rows_of(u) return u.rows and u.shape[1] or 0 end
 
+local function shape_of(x) return ("%s[%s]"):format(x.rows and "rows " or "", table.concat(x.shape, ", ")) end
+
 local function unknowns(u)
   u = array(u, "where an implicit function starts")
   if u.rank == (u.rows and 2 or 1) then return core.current():value(u) end
@@ -22,7 +24,10 @@ end
 local function record(constraint, u0, ...)
   local tr <close> = core.trace(rows_of(u0), true)
   local r = constraint(tr:like(u0, "u"), ...)
-  if not core.kind(r) then core.fail("the constraint must return a value, got a " .. type(r)) end
+  local own, got = shape_of(u0), core.kind(r) and shape_of(r) or "a " .. type(r)
+  if got ~= own then
+    core.fail(("as many equations as unknowns are needed: the unknowns are %s, the constraint gives %s"):format(own, got))
+  end
   return tr:finish { r }
 end
 
