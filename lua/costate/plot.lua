@@ -75,8 +75,9 @@ local function draw(o, series)
     for k = 1, math.min(#s.x, #s.y) do lines[#lines + 1] = (number(s.x[k])) .. " " .. (number(s.y[k])) end
     lines[#lines + 1] = "E"
     local style = s.style or o.style or "lines"
-    local point = style:find("point") and " pointtype 7 pointsize 0.4" or " linewidth 1.2"
-    plots[i] = ("$d%d using 1:2 with %s%s linecolor rgb '%s' %s"):format(i, style, style == "dashes" and "" or point,
+    local look = style:find("point") and " pointtype 7 pointsize 0.4" or " linewidth 1.2"
+    if style == "dashes" then style, look = "lines", " linewidth 1.2 dashtype 2" end
+    plots[i] = ("$d%d using 1:2 with %s%s linecolor rgb '%s' %s"):format(i, style, look,
       s.colour or colours[(i - 1) % #colours + 1], s.name and "title " .. quoted(s.name) or "notitle")
   end
   lines[#lines + 1] = "plot " .. table.concat(plots, ", ")
