@@ -10,7 +10,8 @@
 --
 --     A lambda = -2 (u - u_target),   that is -lambda'' = -2 (u - u_target),   and there dJ/ds = dL/ds = -h lambda.
 --
--- (A is its own transpose. A Lagrangian with -h lambda turns both signs.) The gradient in s comes in four ways:
+-- A is its own transpose; -lambda is the derivative by s as a function, -h lambda that by one of its components. (With
+-- -h lambda in the Lagrangian both signs turn.) The gradient in s comes in four ways:
 -- differences and sensitivities, a solve a component each; the adjoint, one solve; and cs.grad, which finds the adjoint
 -- by itself. Then the heater is made to reach the target.
 --

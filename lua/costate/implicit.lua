@@ -15,7 +15,10 @@ local function shape_of(x) return ("%s[%s]"):format(x.rows and "rows " or "", ta
 
 local function unknowns(u)
   u = array(u, "where an implicit function starts")
-  if u.rank == (u.rows and 2 or 1) then return core.current():value(u) end
+  if u.rank == (u.rows and 2 or 1) then
+    u = core.current():value(u)
+    return u.dtype == core.dtype() and u or core.cast(u, core.dtype())
+  end
   core.fail(("an implicit function starts from a vector of unknowns or a batch of them (cs.rows), got shape [%s]")
     :format(table.concat(u.shape, ", ")))
 end
@@ -44,13 +47,15 @@ local function solver(c, u0, captures, transposed)
   return (tr:finish { linalg.solve(jacobian(c, u, own), x, { transposed = transposed }) })
 end
 
+--- Steps are counted along an axis that the stacks of a batch have beside it, so that rows stay apart.
 local function newton(c, u0, captures, steps)
+  local count = core.reshape(core.node("iota", {}, { steps, u0.dtype == "f32" and 0 or 1 }), { 1, steps })
   local fixed = {}
   for i, x in ipairs(captures) do fixed[i] = core.detach(x) end
   local found = scan(function(u)
     local r = c:call({ u, table.unpack(fixed) })[1]
     return u - linalg.solve(jacobian(c, u, fixed), r)
-  end, core.detach(u0), core.iota(steps), u0.rows and { axis = 1 } or nil)
+  end, core.detach(u0), count, { axis = 2 })
   return found
 end
 

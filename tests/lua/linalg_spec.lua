@@ -224,3 +224,46 @@ describe("an implicit function", function()
     raises(function() cs.implicit { constraint = constraint, step = 3 } end, "did you mean 'steps'")
   end)
 end)
+
+describe("inside a field", function()
+  local y0 = cs.rows(cs.tensor { { 1, 2 }, { 0.5, -1 }, { 3, 0 } })
+  local mass, rates = cs.tensor { { 2, 0.5 }, { 0.5, 1 } }, cs.tensor { { -1, 0.3 }, { -0.2, -2 } }
+  local function difference(f, x, h) return (f(x + h):item() - f(x - h):item()) / (2 * h) end
+
+  for _, control in ipairs { "batch", "row" } do
+    it("a mass matrix and an algebraic equation have gradients, control " .. control, function()
+      local function flow(field)
+        return cs.ode { field = field, rtol = 1e-9, atol = 1e-11, control = control, gradient = "discrete" }
+      end
+      local function by_mass(m)
+        local f = flow(function(_, y) return cs.linalg.solve(m * mass, cs.matmul(y, rates, true)) end)
+        return (f(y0, { 0, 1 }) ^ 2):sum()
+      end
+      near(cs.grad(by_mass)(cs.tensor(1)):item(), difference(by_mass, cs.tensor(1), 1e-5), 1e-7)
+      local z = cs.implicit { constraint = function(z, y) return z ^ 3 + z - y end, steps = 12 }
+      local function by_start(h)
+        return (flow(function(_, y) return -z(0.5 * y, y) end)(y0 + h, { 0, 1 }) ^ 2):sum()
+      end
+      near(cs.grad(by_start)(cs.tensor(0)):item(), difference(by_start, cs.tensor(0), 1e-5), 1e-7)
+    end)
+  end
+
+  it("a singular matrix is the status of the solve", function()
+    local sol = cs.ode { field = function(_, y) return linalg.solve({ { 1, 2 }, { 2, 4 } }, y) end }:solve({ 1, 1 }, { 0, 1 })
+    assert(sol.status == "singular" and sol.message:find("pivot 2 of 2", 1, true), sol.message)
+  end)
+
+  it("Jacobians and implicit functions compute in f32 too", function()
+    local x = cs.rows(cs.tensor({ { 1, 2 }, { 3, 4 } }, "f32"))
+    local root = cs.implicit { constraint = function(u, y) return u ^ 2 - y end }
+    local before = cs.dtype()
+    cs.dtype "f32"
+    local j, u = cs.jacobian(function(v) return v ^ 2 end)(x), root(cs.ones_like(x), x)
+    cs.dtype(before)
+    assert(j.dtype == "f32" and u.dtype == "f32" and u.rows)
+    near(j[2], cs.tensor({ { 6, 0 }, { 0, 8 } }, "f32"), 0)
+    local wide = root(cs.ones_like(x), x) -- f32 values in an f64 recording
+    near(wide, cs.rows(cs.tensor { { 1, math.sqrt(2) }, { math.sqrt(3), 2 } }), 1e-15)
+    near(u, wide:cast "f32", 1e-6)
+  end)
+end)
