@@ -136,8 +136,20 @@ local function units(x)
   return x.rows and core.broadcast_like(e, core.reshape(x, { x.shape[1], n, 1 }) + across) or e
 end
 
+--- A tangent of a batch is one of every row only if no row depends on another.
+local function check_apart(f, x)
+  local tr <close> = core.trace(x.shape[1], true)
+  local y = f(tr:like(x))
+  local mixes = core.kind(y) and tr:finish({ y }):mixes()
+  if mixes then
+    core.fail(("jacobian: the rows of the batch depend on each other, by %s (cs.shared takes the mark of a batch away)")
+      :format(mixes))
+  end
+end
+
 --- Column j is the tangent along e_j: one tangent is recorded, and repeated along the columns of units(x).
 local function columns(f, x)
+  if x.rows then check_apart(f, x) end
   local shape
   local _, j = scan(function(_, e)
     local y, dot = tangent(f, { x }, { e })

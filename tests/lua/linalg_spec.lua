@@ -156,6 +156,10 @@ describe("a Jacobian", function()
     raises(function() cs.jacobian(f)(cs.ones(2, 2)) end, "must be a vector", "[2, 2]")
     raises(function() cs.jacobian(function(x) return cs.outer(x, x) end)(cs.ones(2)) end, "must return a vector", "[2, 2]")
     raises(function() cs.jacobian(3) end, "takes a function")
+    local batch = cs.rows(cs.ones(3, 2))
+    raises(function() cs.jacobian(function(x) return x * x:mean() end)(batch) end, "depend on each other", "linalg_spec.lua:")
+    raises(function() cs.implicit { constraint = function(u) return u - cs.sin(u:mean()) end }(batch) end,
+      "depend on each other")
   end)
 end)
 
@@ -213,6 +217,15 @@ describe("an implicit function", function()
     near(gx[2], cs.grad(function(y) return (fixed_point(x[2], y) ^ 2):sum() end)(x[2]), 1e-12)
   end)
 
+  it("is trained through", function()
+    local p = cs.parameters { s = 1.5 }
+    local cube_root = cs.implicit { constraint = function(u) return u ^ 3 - p.s end }
+    local r = cs.train { parameters = p, optimizer = cs.optim.adam { lr = 0.3 }, steps = 300, quiet = true,
+      loss = function() return ((cube_root { 1 } - 2) ^ 2):sum() end }
+    assert(r.status == "ok", r.message)
+    near(p.s:item(), 8, 1e-3)
+  end)
+
   it("says when there is no solution, or too few equations", function()
     local square = cs.implicit { constraint = function(u, s) return u ^ 2 - s end, steps = 7 }
     raises(function() square({ 1, 1 }, cs.tensor { 4, -2 }) end, "no_convergence", "after 7 steps", "equation 2")
@@ -255,14 +268,14 @@ describe("inside a field", function()
 
   it("Jacobians and implicit functions compute in f32 too", function()
     local x = cs.rows(cs.tensor({ { 1, 2 }, { 3, 4 } }, "f32"))
-    local root = cs.implicit { constraint = function(u, y) return u ^ 2 - y end }
+    local function root() return cs.implicit { constraint = function(u, y) return u ^ 2 - y end } end
     local before = cs.dtype()
     cs.dtype "f32"
-    local j, u = cs.jacobian(function(v) return v ^ 2 end)(x), root(cs.ones_like(x), x)
+    local j, u = cs.jacobian(function(v) return v ^ 2 end)(x), root()(cs.ones_like(x), x)
     cs.dtype(before)
     assert(j.dtype == "f32" and u.dtype == "f32" and u.rows)
     near(j[2], cs.tensor({ { 6, 0 }, { 0, 8 } }, "f32"), 0)
-    local wide = root(cs.ones_like(x), x) -- f32 values in an f64 recording
+    local wide = root()(cs.ones_like(x), x) -- f32 values in an f64 recording
     near(wide, cs.rows(cs.tensor { { 1, math.sqrt(2) }, { math.sqrt(3), 2 } }), 1e-15)
     near(u, wide:cast "f32", 1e-6)
   end)
