@@ -16,6 +16,7 @@ static cst_compiled *new_instruction(compiler *c, cst_value node, uint32_t n_in,
   k->node = node;
   k->first_slot = c->n_slots;
   k->q.n_in = n_in, k->q.n_out = n_out;
+  k->q.host = cst_host_of(c->ctx);
   c->n_slots += n_in + n_out;
   return k;
 }

@@ -64,7 +64,7 @@ static cst_status call_node(cst_graph *g, const cst_node *q, cst_value *map) {
   if (q->n_in > 32 && !(in = cst_alloc(ctx, q->n_in * sizeof *in))) return CST_ENOMEM;
   for (uint32_t i = 0; i < q->n_in; i++) in[i] = map[q->in[i]];
   cst_graph_line(g, q->source, q->line);
-  cst_value v = cst_graph_node(g, q->op->name, in, q->n_in, q->attrs);
+  cst_value v = cst_graph_apply(g, q->op, in, q->n_in, q->attrs);
   for (uint32_t i = 0; v && i < q->n_out; i++)
     if (!map[q->first + i]) map[q->first + i] = v + i;
   if (in != few) cst_free(ctx, in);

@@ -317,12 +317,16 @@ static void spread(cst_graph *g, const cst_op *op, cst_value *in, size_t n) {
   }
 }
 
-cst_value cst_graph_node(cst_graph *g, const char *name, const cst_value *given, size_t n,
-                             const cst_attrs *a) {
-  static const cst_attrs none = {0};
+cst_value cst_graph_node(cst_graph *g, const char *name, const cst_value *in, size_t n, const cst_attrs *a) {
   if (g->status != CST_OK) return CST_NONE;
   const cst_op *op = cst_op_find(g, name);
-  if (!op) return CST_NONE;
+  return op ? cst_graph_apply(g, op, in, n, a) : CST_NONE;
+}
+
+cst_value cst_graph_apply(cst_graph *g, const cst_op *op, const cst_value *given, size_t n, const cst_attrs *a) {
+  static const cst_attrs none = {0};
+  const char *name = op->name;
+  if (g->status != CST_OK) return CST_NONE;
   if (n < op->n_in_min || n > op->n_in_max)
     return cst_graph_fail(g, CST_EINVAL, "'%s' takes %u to %u values, got %zu", name, op->n_in_min,
                           op->n_in_max, n);

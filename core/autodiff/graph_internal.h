@@ -55,7 +55,10 @@ cst_value cst_graph_node(cst_graph *g, const char *op, const cst_value *in, size
 const cst_type *cst_graph_type(const cst_graph *g, cst_value v);
 cst_value cst_graph_fail(cst_graph *g, cst_status st, const char *format, ...);
 
-/* The same for an op already found; no rewriting by cst_simplify. */
+/* The same for an op already found: a name alone does not tell the op of a plugin from the core's. */
+cst_value cst_graph_apply(cst_graph *g, const cst_op *op, const cst_value *in, size_t n, const cst_attrs *a);
+
+/* The same without checks and rewriting by cst_simplify. */
 cst_value cst_graph_emit(cst_graph *g, const cst_op *op, const cst_value *in, size_t n,
                          const cst_attrs *a);
 const cst_op *cst_op_find(cst_graph *g, const char *name);
@@ -82,6 +85,7 @@ cst_status cst_register_shapes(const cst_host *h);
 cst_status cst_register_indexing(const cst_host *h);
 cst_status cst_register_controls(const cst_host *h);
 cst_status cst_register_scan(const cst_host *h);
+cst_status cst_register_implicit(const cst_host *h);
 
 /* A zero of the type of v; and g if it exists, else such a zero. */
 static inline cst_value value_or_zero(cst_graph *g, cst_value x, cst_value like) {

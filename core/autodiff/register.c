@@ -9,5 +9,6 @@ cst_status cst_register_core_ops(const cst_host *h) {
   CST_TRY(cst_register_shapes(h));
   CST_TRY(cst_register_indexing(h));
   CST_TRY(cst_register_controls(h));
-  return cst_register_scan(h);
+  CST_TRY(cst_register_scan(h));
+  return cst_register_implicit(h);
 }

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "autodiff/program_internal.h"
+#include "autodiff/compile_internal.h"
 #include "base/context_internal.h"
 #include "base/float_mode.h"
 
@@ -21,9 +21,11 @@ static void *resolve(const cst_workspace *w, const cst_home *h) {
 
 static cst_status make_states(cst_workspace *w) {
   const cst_program *p = w->p;
-  for (uint32_t i = 0; i < p->n_code; i++)
-    if (p->code[i].op->state_new && !p->code[i].chain)
-      CST_TRY(p->code[i].op->state_new(p->ctx, &p->code[i].q, p->rows, &w->state[i]));
+  for (uint32_t i = 0; i < p->n_code; i++) {
+    const cst_compiled *k = &p->code[i];
+    if (k->op->state_new && !k->chain && k->q.kernel != cst_add_into) /* a copy is none of its node */
+      CST_TRY(k->op->state_new(p->ctx, &k->q, p->rows, &w->state[i]));
+  }
   return CST_OK;
 }
 

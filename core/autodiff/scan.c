@@ -152,6 +152,7 @@ typedef struct scan_frame {
   const cst_call *c;
   scan_state *s;
   size_t n_carry, n_xs, n_ys;
+  size_t rows; /* of the body, which may know no rows in a graph that does */
   int axis;
   const void *in[SCAN_MOST];
   void *out[SCAN_MOST];
@@ -175,7 +176,7 @@ static cst_status one_entry(scan_frame *f, int64_t e, int now) {
     f->in[k] = s->x[i];
   }
   for (size_t i = 0; i < f->n_ys; i++) f->out[f->n_carry + i] = f->c->p[f->c->q->n_in + f->n_carry + i] ? s->y[i] : NULL;
-  CST_TRY(cst_program_run(s->workspace, f->c->rows, f->in, f->out));
+  CST_TRY(cst_program_run(s->workspace, f->rows, f->in, f->out));
   for (size_t i = 0; i < f->n_ys; i++) stack_out(f, f->n_carry + i, e, s->y[i]);
   return CST_OK;
 }
@@ -202,7 +203,7 @@ static size_t bytes_now(const cst_call *c, uint32_t i) {
 static cst_status scan_run(const cst_call *c) {
   const cst_attrs *a = c->q->attrs;
   scan_frame f = {.c = c, .s = c->state, .n_carry = (size_t)a->i[SCAN_N_CARRY], .n_xs = (size_t)a->i[SCAN_N_XS],
-                  .n_ys = scan_n_ys(a), .axis = (int)a->i[SCAN_AXIS]};
+                  .n_ys = scan_n_ys(a), .rows = scan_body(a)->graph->rows ? c->rows : 0, .axis = (int)a->i[SCAN_AXIS]};
   int64_t length = a->i[SCAN_LENGTH];
   int now = 0;
   enter(&f);

@@ -1,10 +1,12 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- Derivatives of functions: cs.grad, cs.value_and_grad, cs.jvp, cs.hvp. Inside a trace they add
+-- Derivatives of functions: cs.grad, cs.value_and_grad, cs.jvp, cs.hvp, cs.jacobian. Inside a trace they add
 -- nodes to it; outside they record, compile and run.
+local array = require "costate._array"
 local core = require "costate.core"
 local trace = require "costate._trace"
 local freeze = require "costate._freeze"
 local model = require "costate.model"
+local scan = require "costate.scan"
 
 local M = {}
 
@@ -124,6 +126,44 @@ local function hessian(f, args, vs)
   return y, results(packs, bars)
 end
 
+--- The unit vectors e_1 .. e_n as the columns of [n, n]; for a batch one such matrix a row. Made of nodes alone: a
+--- tensor would be a capture of every function that has a Jacobian inside.
+local function units(x)
+  local n = x.shape[x.rank]
+  local count = core.node("iota", {}, { n, x.dtype == "f32" and 0 or 1 })
+  local across = core.reshape(count, { 1, n })
+  local e = core.eq(core.reshape(count, { n, 1 }), across)
+  return x.rows and core.broadcast_like(e, core.reshape(x, { x.shape[1], n, 1 }) + across) or e
+end
+
+--- A tangent of a batch is one of every row only if no row depends on another.
+local function check_apart(f, x)
+  local tr <close> = core.trace(x.shape[1], true)
+  local y = f(tr:like(x))
+  local mixes = core.kind(y) and tr:finish({ y }):mixes()
+  if mixes then
+    core.fail(("jacobian: the rows of the batch depend on each other, by %s (cs.shared takes the mark of a batch away)")
+      :format(mixes))
+  end
+end
+
+--- Column j is the tangent along e_j: one tangent is recorded, and repeated along the columns of units(x).
+local function columns(f, x)
+  if x.rows then check_apart(f, x) end
+  local shape
+  local _, j = scan(function(_, e)
+    local y, dot = tangent(f, { x }, { e })
+    shape = y.shape
+    if #y.shape > x.rank or y.rows ~= x.rows then
+      core.fail(("jacobian: for %s the function must return a vector%s, got shape [%s]"):format(
+        x.rows and "a batch of vectors" or "a vector", x.rows and " a row" or "", table.concat(y.shape, ", ")))
+    end
+    return {}, dot
+  end, {}, units(x), { axis = x.rank + 1 })
+  shape[#shape + 1] = x.shape[x.rank]
+  return core.reshape(j, shape)
+end
+
 -- ---- outside -----------------------------------------------------------------------------------------
 
 --- Wraps build(...), which adds nodes for nested tables of arguments, as a compiled function.
@@ -199,10 +239,26 @@ function M.hvp(f)
   end)
 end
 
+--- cs.jacobian(f)(x): [m, n] for x [n] and f(x) [m], by n tangents. A batch x [B, n] gives [B, m, n], for an f
+--- that treats every row by itself.
+function M.jacobian(f)
+  need_function(f, "jacobian")
+  return compiled("the function of cs.jacobian", f, function(x)
+    x = array(x, "the argument of a Jacobian")
+    if x.rank ~= (x.rows and 2 or 1) then
+      core.fail(("jacobian: the argument must be a vector or a batch of vectors (cs.rows), got shape [%s]"):format(
+        table.concat(x.shape, ", ")))
+    end
+    return columns(f, core.current():value(x))
+  end)
+end
+
 --- cs.compile(f): f as one compiled program, whose results are those of f to the bit.
 function M.compile(f)
   need_function(f, "compile")
   return compiled("the function of cs.compile", f, f)
 end
+
+M.compiled = compiled
 
 return M

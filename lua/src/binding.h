@@ -149,6 +149,7 @@ void lcs_open_options(lua_State *L, int lib);
 void lcs_open_registry(lua_State *L, int lib);
 void lcs_open_register(lua_State *L, int lib);
 void lcs_open_model(lua_State *L, int lib);
+void lcs_open_node(lua_State *L, int lib);
 void lcs_open_solve(lua_State *L, int lib);
 void lcs_open_random(lua_State *L, int lib);
 void lcs_open_json(lua_State *L, int lib);

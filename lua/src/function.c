@@ -97,6 +97,19 @@ static int function_call(lua_State *L) {
   return 1;
 }
 
+/* f:mixes() -> what makes rows depend on each other, or nil */
+static int function_mixes(lua_State *L) {
+  cst_function *f = lcs_check_function(L, 1);
+  cst_program *p = NULL;
+  cst_value who = CST_NONE;
+  lcs_check(L, cst_program_new(f, NULL, &p));
+  bool apart = cst_program_separable(p, &who);
+  cst_program_release(p);
+  if (apart) return 0;
+  push_place(L, f, who);
+  return 1;
+}
+
 /* f:size() -> inputs, outputs, nodes */
 static int function_size(lua_State *L) {
   cst_function *f = lcs_check_function(L, 1);
@@ -109,6 +122,7 @@ static int function_size(lua_State *L) {
 static const luaL_Reg function_methods[] = {{"equal", function_equal},
                                             {"explain", function_explain},
                                             {"call", function_call},
+                                            {"mixes", function_mixes},
                                             {"size", function_size},
                                             {NULL, NULL}};
 static const luaL_Reg function_meta[] = {{"__gc", function_gc}, {NULL, NULL}};

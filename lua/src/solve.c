@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Solve plans, and the nodes that carry sub-functions: solve and scan.
+ * Solve plans, and the nodes that carry sub-functions: solve, scan, implicit.
  */
 #include <string.h>
 
@@ -224,6 +224,17 @@ static int scan(lua_State *L) {
   return push_results(L, tr, v, body->n_out);
 }
 
+/* core.implicit(c, back, forth, found, captures, tolerance, steps) -> u */
+static int implicit(lua_State *L) {
+  cst_function *c = lcs_check_function(L, 1), *back = lcs_check_function(L, 2), *forth = lcs_check_function(L, 3);
+  lcs_trace *tr = need_trace(L, "an implicit function");
+  size_t n;
+  cst_value found = lcs_lift(L, tr, 4), *captures = lcs_lift_list(L, tr, 5, &n);
+  lcs_push_value(L, cst_graph_implicit(tr->graph, c, back, forth, cst_detach(tr->graph, found), captures, n,
+                                       luaL_checknumber(L, 6), luaL_checkinteger(L, 7)));
+  return 1;
+}
+
 static const luaL_Reg meta[] = {{"__gc", plan_gc}, {NULL, NULL}};
 static const luaL_Reg events_meta[] = {{"__gc", events_gc}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"solve_defaults", solve_defaults},
@@ -232,6 +243,7 @@ static const luaL_Reg functions[] = {{"solve_defaults", solve_defaults},
                                      {"event_plan", event_plan},
                                      {"locate", locate},
                                      {"scan", scan},
+                                     {"implicit", implicit},
                                      {NULL, NULL}};
 
 void lcs_open_solve(lua_State *L, int lib) {

@@ -118,6 +118,7 @@ function Tensor:near(other, tolerance) end
 ---@field random costate.Random
 ---@field plot costate.Plot
 ---@field register costate.Register
+---@field linalg costate.Linalg
 ---@field run table the run: dir, quiet, log(format, ...)
 local costate = {}
 
@@ -548,6 +549,52 @@ function costate.control(times, values, kind) end
 ---@return any outputs stacked along the axis
 function costate.scan(body, carry, xs, options) end
 
+-- ---- linear algebra -------------------------------------------------------------------------------------
+
+---Differentiable to any order. Matrices are [n, n], right-hand sides [n] or [n, k]; each may be of rows
+---(cs.rows), [B, n, n] and [B, n] or [B, n, k], by itself: one matrix serves all rows and is factored once.
+---Tables of numbers and values will do. A matrix that is singular to working precision raises; in a solve or a
+---training step it is the status "singular".
+---@class costate.Linalg
+local Linalg = {}
+---x with A x = b; A^T x = b when transposed. By LU with partial pivoting.
+---@param a costate.Array|table [n, n]
+---@param b costate.Array|table [n] or [n, k]
+---@param options? { transposed?: boolean }
+---@return costate.Array x like b
+function Linalg.solve(a, b, options) end
+---x with L x = b, L the lower triangle of the matrix given; L^T x = b when transposed.
+---@param l costate.Array|table [n, n]
+---@param b costate.Array|table [n] or [n, k]
+---@param options? { transposed?: boolean }
+---@return costate.Array x like b
+function Linalg.solve_lower(l, b, options) end
+---lower[i-1] x[i-1] + diagonal[i] x[i] + upper[i] x[i+1] = b[i], in O(n), with pivoting.
+---@param lower costate.Array|table [n - 1]
+---@param diagonal costate.Array|table [n]
+---@param upper costate.Array|table [n - 1]
+---@param b costate.Array|table [n] or [n, k]
+---@return costate.Array x like b
+function Linalg.solve_tridiagonal(lower, diagonal, upper, b) end
+---A as bands, one row a diagonal, the lowest first: bands[r, i] multiplies x[i + r - 1 - lower] in equation i.
+---Entries that would fall outside A are not read. With lower = upper = 1: stack { subdiagonal, diagonal,
+---superdiagonal }, the first from its second column on. In O(n lower (lower + upper)), with pivoting.
+---@param bands costate.Array|table [lower + upper + 1, n]
+---@param b costate.Array|table [n] or [n, k]
+---@param options { lower: integer, upper: integer, transposed?: boolean }
+---@return costate.Array x like b
+function Linalg.solve_banded(bands, b, options) end
+---The lower triangular L with L L^T = (A + A^T) / 2. Raises unless that is positive definite.
+---@param a costate.Array|table [n, n]
+---@return costate.Array
+function Linalg.cholesky(a) end
+---The x that makes |A x - b|^2 + ridge |x|^2 least, by QR. Without a ridge m >= n and full rank are needed.
+---@param a costate.Array|table [m, n]
+---@param b costate.Array|table [m] or [m, k]
+---@param options? { ridge?: number }
+---@return costate.Array x [n] or [n, k]
+function Linalg.lstsq(a, b, options) end
+
 -- ---- derivatives and programs ---------------------------------------------------------------------------
 
 ---Gradients of f by its arguments: tensors, numbers, tables of them, or a model (a flat vector).
@@ -565,6 +612,18 @@ function costate.jvp(f) end
 ---@param f fun(x): costate.Value
 ---@return fun(x: any, v: any): any
 function costate.hvp(f) end
+---The Jacobian [m, n] of f at a vector x [n], f(x) [m], by n tangents; [n] where f gives a scalar. A batch
+---x [B, n] gives [B, m, n]: f must treat every row by itself. Nests: cs.jacobian(cs.grad(f)) is the Hessian.
+---@param f fun(x: costate.Value): costate.Value
+---@return fun(x: costate.Array|table): costate.Array
+function costate.jacobian(f) end
+---u with constraint(u, ...) = 0, as many equations as unknowns, by Newton's method from u0 [n] or, a batch,
+---[B, n]. Differentiable by everything but u0, whatever the constraint captures included, by the implicit
+---function theorem du/ds = -c_u^-1 c_s, to any order and never through the iterations. Raises when an equation
+---is off by more than `tolerance` (1e-10; 1e-4 in f32) after `steps` (20).
+---@param options { constraint: fun(u: costate.Value, ...: any): costate.Value, steps?: integer, tolerance?: number }
+---@return fun(u0: costate.Array|table, ...: any): costate.Array
+function costate.implicit(options) end
 ---f as one compiled program. A captured number that changes is noticed and refused.
 ---@generic F: fun(...): any
 ---@param f F

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * One or more samples of every op: types of its inputs, attributes, and a range of inputs in which
- * it is smooth. An op without a sample fails the suite.
+ * it is smooth. An op without a sample fails the suite; those of plugins are found by the plugin's name.
  */
 #pragma once
 #include "costate/build.h"
@@ -13,6 +13,7 @@ typedef struct sample {
   size_t n_in;
   cst_type in[4];
   unsigned knots; /* bit i: input i increases along its last axis, and nothing is differentiated by it */
+  unsigned solvable; /* bit i: 5 is added along the diagonal of input i, a matrix */
 } sample;
 
 #define S(...) {.dtype = CST_F64, .rank = sizeof((int64_t[]){__VA_ARGS__}) / 8, .dim = {__VA_ARGS__}}
@@ -35,6 +36,13 @@ typedef struct sample {
 #define SPREAD(kind, order, row, t, times, x)                                    \
   {.op = "control_scatter", .from = 0.1, .to = 3.9, .attrs = {.n_ints = 3, .i = {kind, order, row}}, .n_in = 3, \
    .in = {t, times, x}, .knots = 2}
+#define LINALG(nm, at, a, b)                                                      \
+  {.op = "linalg." nm, .from = -1, .to = 1, .attrs = at, .n_in = 2, .in = {a, b}, .solvable = 1}
+#define TRIDIAGONAL(a, b, c, d)                                                  \
+  {.op = "linalg.solve_tridiagonal", .from = 2, .to = 3, .n_in = 4, .in = {a, b, c, d}}
+#define BANDED(nm, lower, upper, transposed, a, b)                               \
+  {.op = "linalg." nm, .from = 1, .to = 2, .attrs = {.n_ints = 3, .i = {lower, upper, transposed}}, .n_in = 2, .in = {a, b}}
+#define RIDGE(x0) {.n_reals = 1, .x = {x0}}
 #define A4(a, b, c, d) {.n_ints = 4, .i = {a, b, c, d}}
 
 static const sample samples[] = {
@@ -96,8 +104,27 @@ static const sample samples[] = {
   SPREAD(CST_CONTROL_CONSTANT, 0, 0, SCALAR, S(5), S(2)), SPREAD(CST_CONTROL_LINEAR, 0, 1, COLUMN, S(5), R(2)),
   SPREAD(CST_CONTROL_LINEAR, 0, 0, S(4), S(5), S(4, 2)), SPREAD(CST_CONTROL_HERMITE, 0, 1, SCALAR, R(5), R(2, 3)),
   SPREAD(CST_CONTROL_HERMITE, 0, 0, COLUMN, R(5), COLUMN), SPREAD(CST_CONTROL_HERMITE, 1, 0, COLUMN, S(5), R(2)),
+#ifdef CST_TEST_GSL
+  LINALG("solve", A1(0), S(3, 3), S(3)), LINALG("solve", A1(1), S(3, 3), S(3, 2)), LINALG("solve", A1(0), R(3, 3), R(3)),
+  LINALG("solve", A1(1), R(3, 3), R(3, 2)), LINALG("solve", A1(0), S(3, 3), R(3)), LINALG("solve", A1(1), S(3, 3), R(3, 2)),
+  LINALG("solve", A1(0), R(3, 3), S(3)), LINALG("solve", A1(1), R(3, 3), S(3, 2)),
+  LINALG("solve_lower", A1(0), S(3, 3), S(3, 2)), LINALG("solve_lower", A1(1), R(3, 3), R(3)),
+  LINALG("solve_lower", A1(1), S(3, 3), R(3)), LINALG("solve_lower", A1(0), R(3, 3), S(3)),
+  {.op = "linalg.cholesky", .from = -1, .to = 1, .n_in = 1, .in = {S(4, 4)}, .solvable = 1},
+  {.op = "linalg.cholesky", .from = -1, .to = 1, .n_in = 1, .in = {R(3, 3)}, .solvable = 1},
+  BANDED("solve_banded", 2, 1, 0, S(4, 6), S(6)), BANDED("solve_banded", 1, 2, 1, S(4, 6), R(6, 2)),
+  BANDED("solve_banded", 1, 0, 0, R(2, 4), R(4)), BANDED("solve_banded", 0, 2, 1, R(3, 4), S(4, 2)),
+  BANDED("solve_banded", 0, 0, 0, S(1, 3), R(3)), BANDED("banded_times", 2, 1, 0, S(4, 6), R(6)),
+  BANDED("banded_times", 1, 2, 1, R(4, 6), S(6, 2)), BANDED("banded_outer", 2, 1, 0, R(5), S(5)),
+  BANDED("banded_outer", 0, 2, 0, S(5, 2), S(5, 2)), TRIDIAGONAL(S(4), S(5), S(4), S(5)), TRIDIAGONAL(S(0), S(1), S(0), R(1)),
+  TRIDIAGONAL(R(4), S(5), S(4), S(5, 2)), TRIDIAGONAL(S(4), R(5), R(4), R(5)), TRIDIAGONAL(S(4), S(5), S(4), R(5, 2)),
+  LINALG("lstsq", RIDGE(0), S(5, 3), S(5)), LINALG("lstsq", RIDGE(0.5), S(2, 3), S(2, 2)), LINALG("lstsq", RIDGE(0), R(4, 3), R(4)),
+  LINALG("lstsq", RIDGE(0.5), S(5, 3), R(5)), LINALG("lstsq", RIDGE(0), R(4, 3), S(4, 2)), LINALG("lstsq", RIDGE(0), S(4, 3), R(4, 2)),
+  LINALG("normal_solve", RIDGE(0), S(5, 3), S(3)), LINALG("normal_solve", RIDGE(0.5), R(2, 3), S(3, 2)),
+  LINALG("normal_solve", RIDGE(0), S(5, 3), R(3)),
+#endif
 };
 
 /* Ops that have their own tests instead: they need an object or have no inputs. */
 static const char *const elsewhere[] = {"input", "scalar", "constant", "iota", "random", "scan", "solve", "solve_back",
-  "locate"};
+  "locate", "implicit"};

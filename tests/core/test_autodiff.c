@@ -81,6 +81,13 @@ static double against_differences(problem *p, const cst_value *extra, void *cons
   return worst;
 }
 
+static void fill_diagonal(const problem *p, cst_value v, double *to) {
+  const cst_type *t = cst_type_of(p->g, v);
+  size_t m = (size_t)t->dim[t->rank - 2], n = (size_t)t->dim[t->rank - 1];
+  for (size_t i = 0; i < count(p, v); i++)
+    if (i / n % m == i % n) to[i] += 5;
+}
+
 static bool build(problem *p, cst_rng *r) {
   const sample *s = p->s;
   if (cst_graph_new(p->ctx, CST_F64, ROWS, &p->g) != CST_OK) return false;
@@ -93,6 +100,7 @@ static bool build(problem *p, cst_rng *r) {
     p->at[i] = numbers(count(p, p->x[i]));
     if (knots(p, i)) fill_knots(p, p->x[i], p->at[i]);
     else fill(p, p->x[i], p->at[i], r, s->from, s->to);
+    if (s->solvable >> i & 1) fill_diagonal(p, p->x[i], p->at[i]);
   }
   return y != CST_NONE;
 }
@@ -197,6 +205,9 @@ static bool has_sample(const char *op) {
 
 static void every_op_has_a_sample(void) {
   cst_context *ctx = cst_context_new(NULL);
+#ifdef CST_TEST_GSL
+  CHECK(cst_plugin_load(ctx, "linalg") == CST_OK, "%s", cst_message(ctx));
+#endif
   for (size_t i = 0; i < cst_entry_count(ctx, CST_KIND_OP); i++) {
     const char *name = cst_entry_at(ctx, CST_KIND_OP, i)->name;
     CHECK(has_sample(name), "op '%s' has no sample in samples.h", name);

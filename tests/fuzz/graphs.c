@@ -7,7 +7,8 @@
  *   - forward and reverse derivatives along a random direction agree, also with finite differences.
  *
  * A short run is a default test. To run the seeds FROM, FROM + 1, ..., TO - 1:
- *   build/tests/fuzz/fuzz_graphs FROM TO LENGTH
+ *   build/tests/fuzz/fuzz_graphs FROM TO LENGTH [systems]
+ * where `systems` adds linear systems, of the plugin linalg, to the nodes.
  * A graph that fails prints its seed; the same LENGTH and the range SEED, SEED + 1 make it again.
  */
 #include <math.h>
@@ -192,11 +193,28 @@ static cst_value dense(trial *t) {
   return cst_dense(t->graph, x, w, b, below(t, CST_ELU + 1));
 }
 
+/* A system of any square matrix made diagonally dominant, of few unknowns. */
+static cst_value linear_system(trial *t) {
+  cst_graph *g = t->graph;
+  cst_value v = ranked(t, 2, 3);
+  cst_type type = type_of(t, v);
+  int64_t n = type.dim[type.rank - 1], column[2] = {n, 1}, row[2] = {1, n};
+  if (n > 9 || n != type.dim[type.rank - 2]) return CST_NONE;
+  cst_value count = cst_graph_iota(g, n);
+  cst_value unit = cst_eq(g, cst_reshape(g, count, 2, column), cst_reshape(g, count, 2, row));
+  cst_value a = cst_add(g, cst_scale(g, cst_tanh(g, v), 0.2), cst_scale(g, unit, 2));
+  cst_attrs at = {.n_ints = 1, .i = {below(t, 2)}};
+  return cst_node2(g, "linalg.solve", a, any(t), &at);
+}
+
 /* What stands here twice is made twice as often. */
 static cst_value (*const nodes[])(trial *) = {
   unary, unary, binary, binary, binary, quotient, choice, reduction, reduction, reduction, reduction, reshape,
   transpose, slice, pad, concat, gather, matmul, outer, bmm, dense,
+  linear_system, linear_system, linear_system, linear_system,
 };
+enum { N_NODES = sizeof nodes / sizeof *nodes, N_SYSTEMS = 4 }; /* systems come last: other graphs stay as they are */
+static int n_nodes = N_NODES - N_SYSTEMS;
 
 static void add_inputs(trial *t) {
   for (int i = 0; i < N_INPUTS; i++) {
@@ -209,7 +227,7 @@ static void add_inputs(trial *t) {
 /* Adds nodes until `length` of them fit. A misfit is an error of the graph, which is forgotten here. */
 static void grow(trial *t, int length) {
   while (t->n_values < N_OPERANDS + length) {
-    cst_value v = nodes[below(t, sizeof nodes / sizeof *nodes)](t);
+    cst_value v = nodes[below(t, n_nodes)](t);
     t->graph->status = CST_OK;
     if (!v || type_of(t, v).rank > MOST_RANK || count_of(t, v) > MOST_IN_VALUE) continue;
     t->value[t->n_values++] = v;
@@ -437,11 +455,13 @@ static bool graph_passes(cst_context *ctx, uint64_t seed, int length) {
 }
 
 int main(int argc, char **argv) {
-  int length = argc == 4 ? atoi(argv[3]) : 0;
+  bool systems = argc == 5 && strcmp(argv[4], "systems") == 0;
+  int length = argc == 4 || systems ? atoi(argv[3]) : 0;
   if (length < 1 || length > MOST_LENGTH) {
-    fprintf(stderr, "usage: %s FROM TO LENGTH, 1 <= LENGTH <= %d\n", argv[0], MOST_LENGTH);
+    fprintf(stderr, "usage: %s FROM TO LENGTH [systems], 1 <= LENGTH <= %d\n", argv[0], MOST_LENGTH);
     return 2;
   }
+  if (systems) n_nodes = N_NODES;
   uint64_t from = strtoull(argv[1], NULL, 10);
   uint64_t to = strtoull(argv[2], NULL, 10);
   unsigned long passed = 0, failed = 0;

@@ -30,6 +30,9 @@ describe("the module", function()
         assert(text:find("function costate." .. name .. "(", 1, true), "costate.d.lua lacks " .. name)
       end
     end
+    for name in pairs(cs.linalg) do
+      assert(text:find("function Linalg." .. name .. "(", 1, true), "costate.d.lua lacks linalg." .. name)
+    end
     for name in pairs(cs.register) do
       assert(text:find("---@field " .. name .. " fun(", 1, true), "costate.d.lua lacks register." .. name)
     end

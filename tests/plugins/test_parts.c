@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The small parts when memory runs out: a data set, a model, a loss, an optimizer's options and a
- * GSL stepper are made under an allocator that fails at its k-th request, for every k, and then
+ * The small parts when memory runs out: a data set, a model, a loss, an optimizer's options, a GSL
+ * stepper and a linear system are made under an allocator that fails at its k-th request, for every k, and then
  * from the k-th on. Whatever failed says so and leaves nothing behind.
  */
 #include <CUnit/CUnit.h>
@@ -114,6 +114,32 @@ static cst_status stepper(cst_context *ctx) {
   return CST_OK;
 }
 
+/* A workspace for x = A^-1 b. */
+static cst_status linear_system(cst_context *ctx) {
+  cst_status st = CST_OK;
+#ifdef CST_TEST_GSL
+  const cst_type a = {.dtype = CST_F64, .rank = 2, .dim = {3, 3}}, b = {.dtype = CST_F64, .rank = 1, .dim = {3}};
+  const cst_attrs at = {.n_ints = 1};
+  cst_graph *g = NULL;
+  cst_function *f = NULL;
+  cst_program *p = NULL;
+  cst_workspace *w = NULL;
+  CST_TRY(cst_graph_new(ctx, CST_F64, 0, &g));
+  cst_value in[2] = {cst_graph_input(g, &a, NULL), cst_graph_input(g, &b, NULL)};
+  cst_value x = cst_node2(g, "linalg.solve", in[0], in[1], &at);
+  st = cst_function_new(g, in, 2, &x, 1, &f);
+  if (st == CST_OK) st = cst_program_new(f, NULL, &p);
+  if (st == CST_OK) st = cst_workspace_new(p, &w);
+  cst_workspace_free(w);
+  cst_program_release(p);
+  cst_object_release(f);
+  cst_graph_release(g);
+#else
+  (void)ctx;
+#endif
+  return st;
+}
+
 static cst_status scenario(failing *f) {
   const cst_allocator allocator = {resize, f};
   cst_context *ctx = cst_context_new(&allocator);
@@ -122,6 +148,7 @@ static cst_status scenario(failing *f) {
   if (st == CST_OK) st = model_and_loss(ctx);
   if (st == CST_OK) st = optimizer(ctx);
   if (st == CST_OK) st = stepper(ctx);
+  if (st == CST_OK) st = linear_system(ctx);
   cst_context_free(ctx);
   return st;
 }

@@ -82,6 +82,17 @@ cst_value cst_graph_scan(cst_graph *g, cst_function *body, const cst_value *carr
                          const cst_value *xs, size_t n_xs, const cst_value *captures,
                          size_t n_captures, int axis, bool reverse);
 
+/* ---- implicit functions ------------------------------------------------------------------------ */
+
+/* u of c(u, captures) = 0: the value `found` (not differentiated), if every entry of c there is at most
+ * `tolerance` when the program runs, else CST_ENOCONVERGENCE, whose message tells `steps`. Its derivatives are
+ * those of the implicit function u(captures), of every order, and not of how u was found.
+ *   c      (u, captures..) -> residual, of the type of u
+ *   back   (u, captures.., x) -> c_u^-T x
+ *   forth  (u, captures.., x) -> c_u^-1 x */
+cst_value cst_graph_implicit(cst_graph *g, cst_function *c, cst_function *back, cst_function *forth, cst_value found,
+                             const cst_value *captures, size_t n, double tolerance, int64_t steps);
+
 /* ---- programs: compiled functions -------------------------------------------------------------- */
 
 typedef struct cst_program cst_program;     /* immutable; shared by workspaces */

@@ -34,6 +34,7 @@ struct cst_instruction {
   const cst_operand *operand; /* inputs, then outputs */
   uint32_t n_in, n_out;
   const void *plan; /* compile-time data of fused chains and the like */
+  const cst_host *host; /* for kernels and states of plugins: memory, and failures that say why */
 };
 
 /* What a running program knows of its surroundings. */
