@@ -94,7 +94,7 @@ void cst_solve_scatter(const cst_solve_state *s, void *const *parts, size_t i, c
 
 /* What follows is about the run of this row (0 when all rows are one run). `all`: times of all rows. */
 cst_status cst_solve_choose(cst_solve_state *s, const cst_operand *times, const double *all, size_t row);
-/* Bytes in use by what is kept for the gradient. */
+/* Bytes that what is kept for the gradient took in this run, so far. */
 size_t cst_solve_memory(const cst_solve_state *s);
 /* s->y = the initial state of the rows under way, from its parts. */
 void cst_solve_load(cst_solve_state *s, void *const *y0);

@@ -138,7 +138,7 @@ static cst_status explain(cst_solve_state *s, cst_status st) {
 }
 
 size_t cst_solve_memory(const cst_solve_state *s) {
-  return (s->tape ? cst_tape_bytes(s->tape) : 0) + (s->trajectory ? cst_trajectory_bytes(s->trajectory) : 0);
+  return (s->tape ? cst_tape_bytes(s->tape) : 0) + (s->trajectory ? cst_trajectory_peak(s->trajectory) : 0);
 }
 
 static void count(cst_run *run, const cst_solve_state *s) {
