@@ -139,7 +139,7 @@ static cst_status explain(cst_solve_state *s, cst_status st) {
 
 void cst_solve_note_memory(cst_solve_state *s) {
   cst_solve_report *r = &s->report;
-  size_t tape = (s->tape ? cst_tape_bytes(s->tape) : 0) + (s->trajectory ? cst_trajectory_bytes(s->trajectory) : 0);
+  size_t tape = (s->tape ? cst_tape_bytes(s->tape) : 0) + (s->trajectory ? cst_trajectory_peak(s->trajectory) : 0);
   size_t states = s->tape ? cst_integrator_checkpoints(s->integrator) : 0;
   if (r->tape_bytes < tape) r->tape_bytes = tape;
   if (r->checkpoints < states) r->checkpoints = states;

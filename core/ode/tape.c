@@ -14,7 +14,7 @@ struct cst_tape {
   cst_context *ctx;
   slab *first, *current;
   size_t budget, held; /* held: bytes of all slabs */
-  size_t bytes;        /* in blocks now */
+  size_t bytes, peak;  /* in blocks now; the most since it was cleared */
   bool refused;
 };
 
@@ -81,6 +81,7 @@ static void *push(cst_tape *t, size_t bytes, size_t limit) {
   unsigned char *block = (unsigned char *)s + ALIGN + s->used;
   s->used += size;
   t->bytes += size;
+  if (t->bytes > t->peak) t->peak = t->bytes;
   fetch_for_writing(block + size, s->size - s->used < size ? s->size - s->used : size);
   return block;
 }
@@ -99,7 +100,11 @@ void cst_tape_rewind(cst_tape *t, cst_tape_place mark) {
   t->bytes = mark.bytes;
 }
 
-void cst_tape_clear(cst_tape *t) { cst_tape_rewind(t, (cst_tape_place){0}); }
+void cst_tape_clear(cst_tape *t) {
+  cst_tape_rewind(t, (cst_tape_place){0});
+  t->peak = 0;
+}
 
 size_t cst_tape_bytes(const cst_tape *t) { return t->bytes; }
+size_t cst_tape_peak(const cst_tape *t) { return t->peak; }
 size_t cst_tape_budget(const cst_tape *t) { return t->budget; }

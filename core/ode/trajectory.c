@@ -28,7 +28,8 @@ void cst_trajectory_free(cst_trajectory *y) {
 }
 
 static void empty(cst_trajectory *y) {
-  cst_tape_rewind(y->tape, y->origin);
+  if (y->origin.bytes) cst_tape_rewind(y->tape, y->origin);
+  else cst_tape_clear(y->tape);
   y->end = y->origin;
   y->n_steps = 0, y->joined = false;
 }
@@ -79,6 +80,7 @@ cst_status cst_trajectory_push(cst_trajectory *y, double t, double h, const void
 
 void cst_trajectory_part(cst_trajectory *y) { y->joined = false; }
 size_t cst_trajectory_bytes(const cst_trajectory *y) { return cst_tape_bytes(y->tape); }
+size_t cst_trajectory_peak(const cst_trajectory *y) { return cst_tape_peak(y->tape); }
 size_t cst_trajectory_steps(const cst_trajectory *y) { return y->n_steps; }
 
 void cst_trajectory_step_at(const cst_trajectory *y, size_t k, double *t, double *h) {

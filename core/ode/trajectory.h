@@ -64,4 +64,6 @@ void cst_trajectory_begin(cst_trajectory *y, uint8_t dtype, size_t n, int degree
 cst_status cst_trajectory_push(cst_trajectory *y, double t, double h, const void *y0, unsigned char **rest);
 /* The state jumped: the next step does not begin where the last one ended. */
 void cst_trajectory_part(cst_trajectory *y);
-size_t cst_trajectory_bytes(const cst_trajectory *y); /* of the tape it lies on */
+/* Of the tape it lies on: in use now, and the most since it was empty. */
+size_t cst_trajectory_bytes(const cst_trajectory *y);
+size_t cst_trajectory_peak(const cst_trajectory *y);

@@ -339,13 +339,13 @@ local function number(x) return x and ("%.1e"):format(x) or "-" end
 function M.format(result)
   local lines = { ("loss %.9g; solver %s, rtol %g; differences relative to forward, along %d %s "
     .. "directions"):format(result.loss, result.solver or "none", result.rtol, result.directions, result.kind) }
-  lines[2] = ("%-20s %10s %10s %10s %10s %12s %9s  %s"):format("method", "parameters", "state", "times", "allowed",
+  lines[2] = ("%-21s %10s %10s %10s %10s %12s %9s  %s"):format("method", "parameters", "state", "times", "allowed",
     "evaluations", "ms", "")
   for _, r in ipairs(result.rows) do
     if r.message then
-      lines[#lines + 1] = ("%-20s failed: %s"):format(r.method, r.message)
+      lines[#lines + 1] = ("%-21s failed: %s"):format(r.method, r.message)
     else
-      lines[#lines + 1] = ("%-20s %10s %10s %10s %10s %12s %9.3f  %s"):format(r.method, number(r.parameters),
+      lines[#lines + 1] = ("%-21s %10s %10s %10s %10s %12s %9.3f  %s"):format(r.method, number(r.parameters),
         number(r.state), number(r.times), number(r.tolerance), ("%d+%d"):format(r.evaluations, r.backward),
         1e3 * r.seconds, r.ok and "ok" or "DIFFERS")
     end

@@ -4,10 +4,11 @@
 static cst_status init(const cst_host *host) {
   CST_TRY(host->register_gradient(host, &adjoint_discrete));
   CST_TRY(host->register_gradient(host, &adjoint_backsolve));
+  CST_TRY(host->register_gradient(host, &adjoint_interpolating));
 #ifdef ADJOINT_GSL
   CST_TRY(host->register_gradient(host, &adjoint_quadrature));
 #endif
-  return host->register_gradient(host, &adjoint_interpolating);
+  return CST_OK;
 }
 
 CST_PLUGIN {

@@ -65,7 +65,8 @@ describe("gradients along the forward solution", function()
       end
       local reference = gradient("discrete"):totable()
       near(gradient(name), reference, 1e-6)
-      near(gradient { name, solver = "kencarp5" }, reference, 1e-6)
+      -- kencarp5 takes long steps, and between them lambda is a cubic
+      near(gradient { name, solver = "kencarp5" }, reference, name == "quadrature" and 1e-5 or 1e-6)
     end)
 
     it("say what is wrong with their options, and when memory is short: " .. name, function()

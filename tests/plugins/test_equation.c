@@ -190,7 +190,7 @@ static void test_again(void) {
   }
 }
 
-/* The forward solution fits the budget, lambda behind it does not. */
+/* The forward solution fits the budget, lambda behind it does not. With enough, the peak counts both. */
 static void test_budget(void) {
   const cst_gradient_type *m = method_type(ctx, methods[1]);
   if (!m) return;
@@ -201,6 +201,8 @@ static void test_budget(void) {
   taped_follow(&t, 0);
   CU_ASSERT_EQUAL(taped_solve(&t, gradient_start, times, 2, false), CST_OK);
   size_t bytes = cst_trajectory_bytes(t.trajectory);
+  method_of(&t, methods[1], &g, NULL);
+  CU_ASSERT(cst_trajectory_peak(t.trajectory) > 3 * bytes / 2 && cst_trajectory_bytes(t.trajectory) == bytes);
   taped_free(&t);
   taped_new(&t, ctx, 2, field_lotka, CST_F64, "dopri5", false, 0);
   taped_follow(&t, bytes + bytes / 4);
