@@ -253,7 +253,7 @@ static int tensor_near(lua_State *L) {
     double x = cst_tensor_get(a, i), y = b ? cst_tensor_get(b, i) : number, d = fabs(x - y);
     if (x == y) continue;
     if (isnan(d) || d > worst) worst = d;
-    if (!isfinite(d) || d > tolerance * fmax(1, fabs(y))) near = false;
+    if (!(isfinite(d) && d <= tolerance * fmax(1, fabs(y)))) near = false;
   }
   lua_pushboolean(L, near);
   lua_pushnumber(L, worst);
