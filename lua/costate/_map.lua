@@ -56,7 +56,8 @@ end
 
 --- (phi .. psi)(y) = phi(psi(y)).
 function Map.__concat(phi, psi)
-  for _, x in ipairs { phi, psi } do
+  for i = 1, 2 do
+    local x = select(i, phi, psi)
     if not is_map(x) then
       core.fail(("a map is composed with a map, got a %s; as text it is tostring(phi)"):format(core.kind(x) or type(x)))
     end

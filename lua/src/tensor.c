@@ -243,7 +243,7 @@ static void check_same_lengths(lua_State *L, const cst_type *a, const cst_type *
 }
 
 /* a:near(b [, tolerance]) -> boolean, largest difference: |a-b| <= tolerance max(1, |b|) everywhere. A NaN is near
- * to nothing; infinities are near to themselves. */
+ * to nothing, an infinity to itself alone. */
 static int tensor_near(lua_State *L) {
   cst_tensor *a = lcs_check_tensor(L, 1), *b = lcs_test_tensor(L, 2);
   double number = b ? 0 : luaL_checknumber(L, 2), tolerance = luaL_optnumber(L, 3, 1e-9), worst = 0;
@@ -253,7 +253,7 @@ static int tensor_near(lua_State *L) {
     double x = cst_tensor_get(a, i), y = b ? cst_tensor_get(b, i) : number, d = fabs(x - y);
     if (x == y) continue;
     if (isnan(d) || d > worst) worst = d;
-    if (!(d <= tolerance * fmax(1, fabs(y)))) near = false;
+    if (!(isfinite(d) && d <= tolerance * fmax(1, fabs(y)))) near = false;
   }
   lua_pushboolean(L, near);
   lua_pushnumber(L, worst);

@@ -141,6 +141,31 @@ describe("arithmetic", function()
   end)
 end)
 
+describe("near", function()
+  it("is relative to what is larger than 1, absolute below", function()
+    local function is_near(a, b, tolerance) return (cs.tensor { a }:near(cs.tensor { b }, tolerance)) end
+    assert(is_near(1000.5, 1000, 1e-3) and not is_near(1000.5, 1000, 1e-4))
+    assert(is_near(0.0005, 0, 1e-3) and not is_near(0.0005, 0, 1e-4))
+    assert(is_near(1.9, 1, 1) and not is_near(2.1, 1, 1))
+    assert(cs.tensor { 3, 3 }:near(3, 0))
+  end)
+
+  it("knows NaN, infinity and shapes, and tells the largest difference", function()
+    local inf, nan = math.huge, 0 / 0
+    assert(cs.tensor { inf, -inf }:near(cs.tensor { inf, -inf }))
+    assert(not cs.tensor { inf }:near(cs.tensor { -inf }) and not cs.tensor { 1 }:near(inf))
+    for _, pair in ipairs { { nan, nan }, { nan, 1 }, { 1, nan } } do
+      assert(not cs.tensor { pair[1] }:near(cs.tensor { pair[2] }, inf))
+    end
+    local ok, worst = cs.tensor { 1, 5, 2 }:near(cs.tensor { 1, 2, 9 })
+    assert(not ok and worst == 7)
+    ok, worst = cs.tensor { nan, 5 }:near(cs.tensor { 1, 2 })
+    assert(not ok and worst ~= worst)
+    raises(function() cs.ones(2, 3):near(cs.ones(3, 2)) end, "[2, 3]", "[3, 2]")
+    raises(function() cs.ones(2):near(cs.ones(2, 1)) end, "[2]", "[2, 1]")
+  end)
+end)
+
 describe("random numbers", function()
   it("are functions of seed and stream", function()
     near(cs.rng(1):normal(5), cs.rng(1):normal(5), 0)
