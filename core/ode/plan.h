@@ -94,12 +94,29 @@ void cst_solve_scatter(const cst_solve_state *s, void *const *parts, size_t i, c
 cst_status cst_solve_choose(cst_solve_state *s, const cst_operand *times, const double *all, size_t row);
 /* s->y = the initial state of the rows under way, from its parts. */
 void cst_solve_load(cst_solve_state *s, void *const *y0);
+/* An integration from s->y that keeps nothing, to be completed. */
+cst_integration cst_solve_way(cst_solve_state *s);
+/* Is `at` of an integration with arg = s: puts values where s->values are. */
+cst_status cst_solve_keep(void *arg, size_t i, void *y, bool *jumped);
 
 /* Rows that see each other have nothing of their own; `what` begins the message. */
 cst_status cst_field_refuse_coupled(cst_field *f, const char *what);
 cst_status cst_solve_state_new(cst_context *ctx, const cst_instruction *q, size_t rows, void **state);
+/* The same for a plan without a node; `recorded`: a gradient will be asked for. */
+cst_status cst_solve_state_make(cst_context *ctx, cst_solve_plan *p, bool recorded, cst_solve_state **out);
 void cst_solve_state_free(cst_context *ctx, void *state);
 cst_status cst_solve_run(const cst_call *c);
+
+/* ---- the solve followed again, for gradient methods (directions.c) --------------------------------------- */
+
+typedef struct cst_directions cst_directions;
+
+/* For `wanted` captures (by field input) and, with `timed`, times of n_times entries. The tangent of the solve is
+ * made when the plan's gradient NEEDS_TANGENT. *out is the caller's to free also when it fails. */
+cst_status cst_directions_new(cst_solve_plan *p, const bool *wanted, bool timed, size_t n_times, cst_directions **out);
+void cst_directions_free(cst_directions *d);
+/* Puts what stands under "the forward solve followed again" into `back`, for the run of `s` that is under way. */
+void cst_directions_offer(cst_directions *d, cst_solve_state *s, const cst_call *c, cst_solve_pullback *back);
 
 /* timed.c: the run of a timed plan; `times_dot` has one entry a time. */
 cst_status cst_solve_timed(cst_solve_state *s, cst_integration *run, const double *times_dot);

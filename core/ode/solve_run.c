@@ -43,13 +43,10 @@ cst_status cst_field_refuse_coupled(cst_field *f, const char *what) {
                   q.source ? q.source : "?", q.line);
 }
 
-cst_status cst_solve_state_new(cst_context *ctx, const cst_instruction *q, size_t rows, void **state) {
-  (void)rows;
-  cst_solve_plan *p = (cst_solve_plan *)q->attrs->object;
-  cst_solve_state *s = *state = cst_alloc(ctx, sizeof *s);
+cst_status cst_solve_state_make(cst_context *ctx, cst_solve_plan *p, bool recorded, cst_solve_state **out) {
+  cst_solve_state *s = *out = cst_alloc(ctx, sizeof *s);
   if (!s) return CST_ENOMEM;
   s->ctx = ctx, s->plan = p, s->n_runs = p->per_row ? p->field->rows : 1;
-  bool recorded = q->operand[q->n_in + p->n_parts].read;
   if (p->per_row) CST_TRY(cst_field_refuse_coupled(p->field, "steps of each row's own for a field"));
   s->schedules = s->schedule = cst_alloc(ctx, (s->n_runs + 1) * sizeof *s->schedules);
   if (!s->schedules) return CST_ENOMEM;
@@ -67,6 +64,14 @@ cst_status cst_solve_state_new(cst_context *ctx, const cst_instruction *q, size_
   if (!s->y || !s->capture) return CST_ENOMEM;
   s->values = s->capture + p->field->n_captures;
   return CST_OK;
+}
+
+cst_status cst_solve_state_new(cst_context *ctx, const cst_instruction *q, size_t rows, void **state) {
+  (void)rows;
+  cst_solve_plan *p = (cst_solve_plan *)q->attrs->object;
+  cst_solve_state *s = NULL;
+  cst_status st = cst_solve_state_make(ctx, p, q->operand[q->n_in + p->n_parts].read, &s);
+  return *state = s, st;
 }
 
 /* Part p of a state vector: its offset and scalars a row. The field's order differs from the order of
@@ -103,7 +108,7 @@ void cst_solve_scatter(const cst_solve_state *s, void *const *parts, size_t i, c
   move(s, parts, i, (void *)(uintptr_t)y, true);
 }
 
-static cst_status keep_value(void *arg, size_t i, void *y, bool *jumped) {
+cst_status cst_solve_keep(void *arg, size_t i, void *y, bool *jumped) {
   (void)jumped;
   const cst_solve_state *s = arg;
   cst_solve_scatter(s, s->values, i, y);
@@ -142,14 +147,18 @@ cst_status cst_solve_choose(cst_solve_state *s, const cst_operand *times, const 
   return cst_knots_merge(s, row, cst_solve_rows(s->plan));
 }
 
+cst_integration cst_solve_way(cst_solve_state *s) {
+  return (cst_integration){
+      .struct_size = sizeof(cst_integration), .rhs = cst_field_rhs_base(s->rhs), .times = s->times, .n_times = s->n_times,
+      .y = s->y, .schedule = s->schedule, .breaks = s->breaks, .n_breaks = s->n_breaks};
+}
+
 /* The rows under way. A record of each row's own steps is made when its cotangents come (solve_back.c). */
 static cst_status run_one(cst_solve_state *s, bool replay, const double *times_dot) {
-  cst_integration run = {
-      .struct_size = sizeof run, .rhs = cst_field_rhs_base(s->rhs), .times = s->times, .n_times = s->n_times,
-      .y = s->y, .at = keep_value, .arg = s, .tape = s->plan->per_row ? NULL : s->tape,
-      .exact = s->tape != NULL, .schedule = s->schedule,
-      .replay = replay, .stats = &s->report.forward, .attempts = s->plan->o.trace ? &s->attempts : NULL,
-      .breaks = s->breaks, .n_breaks = s->n_breaks};
+  cst_integration run = cst_solve_way(s);
+  run.at = cst_solve_keep, run.arg = s, run.replay = replay, run.stats = &s->report.forward;
+  run.tape = s->plan->per_row ? NULL : s->tape, run.exact = s->tape != NULL;
+  run.attempts = s->plan->o.trace ? &s->attempts : NULL;
   return s->plan->timed ? cst_solve_timed(s, &run, times_dot) : cst_integrate(s->integrator, &run);
 }
 

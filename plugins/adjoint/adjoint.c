@@ -3,7 +3,9 @@
 
 static cst_status init(const cst_host *host) {
   CST_TRY(host->register_gradient(host, &adjoint_discrete));
-  return host->register_gradient(host, &adjoint_backsolve);
+  CST_TRY(host->register_gradient(host, &adjoint_backsolve));
+  CST_TRY(host->register_gradient(host, &adjoint_forward));
+  return host->register_gradient(host, &adjoint_finite);
 }
 
 CST_PLUGIN {

@@ -20,8 +20,6 @@
  */
 #include "adjoint.h"
 
-#include <math.h>
-
 typedef struct backsolve {
   const cst_host *host;
   const cst_options *options;
@@ -59,20 +57,10 @@ static cst_status slope(cst_rhs *self, const double *t, const void *y, void *dy)
   return CST_OK;
 }
 
-/* Time k as the field is asked: where it jumps, in the step that ends there, and at the start in the one
- * that begins. */
-static double side(const cst_solve_pullback *p, size_t k) {
-  double t = p->times[k], from = p->times[0], to = p->times[p->n_times - 1];
-  bool left = k > 0 ? from < t : to < t;
-  for (size_t i = 0; left && CST_HAS(p, breaks) && i < p->n_breaks; i++)
-    if (p->breaks[i] == t) return nextafter(t, -HUGE_VAL);
-  return t;
-}
-
 /* a . f(z_k, t_k), the tail of a given apart. */
 static cst_status along(backsolve *b, size_t k, const void *a, const void *tail, double *sum) {
   cst_rhs *f = b->p->rhs;
-  double t = side(b->p, k);
+  double t = adjoint_side(b->p, k);
   CST_TRY(f->eval(f, &t, b->value, b->slope));
   *sum = b->host->dot(f->dtype, f->n_stage, a, b->slope);
   if (tail_count(b))
@@ -240,4 +228,5 @@ const cst_gradient_type adjoint_backsolve = {
   .create = create,
   .destroy = destroy,
   .pullback = pullback,
+  .traits = CST_CONTINUOUS,
 };
