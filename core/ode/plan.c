@@ -198,7 +198,7 @@ cst_status cst_solve_plan_tangent(const cst_solve_plan *p, const bool *has_captu
   cst_status st = tangent_function(p, has_capture, timed, &f);
   if (st == CST_OK) st = new_plan(p->ctx, f, 2 * p->n_parts, flags, names, &p->o, &q);
   if (st == CST_OK) st = copy_types(p, q);
-  if (q) q->timed = timed, q->per_row = p->per_row, q->o.lower = q->o.upper = SIZE_MAX;
+  if (q) q->tangent = true, q->timed = timed, q->per_row = p->per_row, q->o.lower = q->o.upper = SIZE_MAX;
   cst_object_release(f);
   if (st == CST_OK) *out = q;
   else cst_object_release(q);

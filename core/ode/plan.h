@@ -31,6 +31,7 @@ struct cst_solve_plan {
   const cst_gradient_type *gradient;
   cst_options *solver_options, *controller_options, *gradient_options;
   cst_solve_options o; /* scalars; the names and option pointers are not used */
+  bool tangent;        /* of another plan */
   bool timed;          /* a tangent plan that carries the tangent of the times: see timed.c */
   bool per_row;        /* every row is an integration of its own */
   cst_knots *knots;
@@ -64,6 +65,7 @@ typedef struct cst_solve_state {
   cst_schedule *schedule;  /* of the run under way */
   size_t row;              /* where its rows begin */
   cst_attempts attempts;   /* with the option `trace` */
+  bool exact;              /* its steps are differentiated: see cst_step.exact */
   bool replayed;           /* the schedule holds the steps of an earlier run */
   void *y;                 /* one state vector */
   void **capture;

@@ -47,6 +47,7 @@ cst_status cst_solve_state_make(cst_context *ctx, cst_solve_plan *p, bool record
   cst_solve_state *s = *out = cst_alloc(ctx, sizeof *s);
   if (!s) return CST_ENOMEM;
   s->ctx = ctx, s->plan = p, s->n_runs = p->per_row ? p->field->rows : 1;
+  s->exact = p->tangent || (recorded && p->gradient->needs & (CST_NEEDS_TAPE | CST_NEEDS_AGAIN | CST_NEEDS_TANGENT));
   if (p->per_row) CST_TRY(cst_field_refuse_coupled(p->field, "steps of each row's own for a field"));
   s->schedules = s->schedule = cst_alloc(ctx, (s->n_runs + 1) * sizeof *s->schedules);
   if (!s->schedules) return CST_ENOMEM;
@@ -157,7 +158,7 @@ cst_integration cst_solve_way(cst_solve_state *s) {
 static cst_status run_one(cst_solve_state *s, bool replay, const double *times_dot) {
   cst_integration run = cst_solve_way(s);
   run.at = cst_solve_keep, run.arg = s, run.replay = replay, run.stats = &s->report.forward;
-  run.tape = s->plan->per_row ? NULL : s->tape, run.exact = s->tape != NULL;
+  run.tape = s->plan->per_row ? NULL : s->tape, run.exact = s->exact;
   run.attempts = s->plan->o.trace ? &s->attempts : NULL;
   return s->plan->timed ? cst_solve_timed(s, &run, times_dot) : cst_integrate(s->integrator, &run);
 }

@@ -10,14 +10,13 @@
  * shares no line with a derivative of the field, and fields that have none.
  *
  * Solvers that decide within a step what they do (multistep ones their order, those with control of their own
- * their steps) decide anew in each solve. Where they decide otherwise, L jumps by its error, and the difference
- * is off by the tolerance over h: take a larger `step` with them, or tolerances near round-off.
+ * their steps) decide anew in each solve. Where they decide otherwise, L jumps by its error, of the size of the
+ * tolerance; so with them h is near rtol^(1/3), and the difference is good to about rtol^(2/3).
  *
  * What the field has no derivative in stays: the knot times of controls.
  */
 #include "finite.h"
 
-#include <float.h>
 #include <math.h>
 
 const finite_stencil finite_central = {2, {1, -1}, {0.5, -0.5}};
@@ -27,7 +26,7 @@ const finite_stencil finite_one_sided = {3, {0, 1, 2}, {-1.5, 2, -0.5}};
 double finite_increment(const adjoint_sweep *s, double x) {
   bool wide = s->size == sizeof(double);
   double step = cst_option_number(s->options, "step");
-  if (step <= 0) step = cbrt(wide ? DBL_EPSILON : (double)FLT_EPSILON);
+  if (step <= 0) step = cbrt(s->noise);
   volatile double up = x + step * fmax(1, fabs(x));
   volatile float narrow = (float)up;
   return wide ? up - x : (double)narrow - x;
@@ -88,7 +87,7 @@ const cst_gradient_type adjoint_finite = {
   .help = "central differences along the steps taken: two solves for every scalar",
   .options = CST_OPTIONS(
     {"step", CST_NUMBER, .range = {0, 1},
-     .help = "relative increment, of max(1, |x|); 0: the cube root of the resolution of the float type"}),
+     .help = "relative increment, of max(1, |x|); 0: the cube root of the resolution of the float type, or of rtol (gsl.ms*, sundials)"}),
   .needs = CST_NEEDS_AGAIN,
   .accepts = accepts,
   .create = create,

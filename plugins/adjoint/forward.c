@@ -15,13 +15,9 @@
  * and with the last time, to which the last step is cut. So all times between are one direction, of which each
  * value has the product that is its own; the first and the last are one each.
  *
- * A multistep solver would lose its history where the steps begin to move, and one with control of its own
- * chooses other steps: for them the ends are those of the solution,
- *
- *     dL/dt_T = g_T . f(z_T, t_T),       dL/dt_0 by S(t0) = -f(z_0, t_0).
- *
- * Along z they take, but for their own choices within a step of the schedule, the same steps, and S is exact up
- * to the tolerances of the solve.
+ * A multistep solver chooses its order, and one with control of its own its steps, within the steps that are
+ * repeated: with them S is the derivative of another solve as good, exact up to the tolerances, and so are the
+ * derivatives in times (sweep_times.c).
  */
 #include "sweep.h"
 
@@ -56,7 +52,7 @@ static cst_status times_along(adjoint_sweep *s, size_t i, size_t j, cst_value_fn
   return i < j ? s->p->tangent(s->p->directions, NULL, NULL, s->times, at, s) : CST_OK;
 }
 
-static cst_status stepped_ends(adjoint_sweep *s) {
+static cst_status ends(adjoint_sweep *s) {
   double *bar = s->p->times_bar;
   CST_TRY(times_along(s, 0, 1, adjoint_sweep_collect));
   bar[0] += adjoint_sweep_take(s);
@@ -65,32 +61,12 @@ static cst_status stepped_ends(adjoint_sweep *s) {
   return CST_OK;
 }
 
-/* The first value is y0, which no time moves. */
-static cst_status but_the_first(void *arg, size_t i, const void *z) {
-  return i == 0 ? CST_OK : adjoint_sweep_collect(arg, i, z);
-}
-
-static cst_status ends_of_solution(adjoint_sweep *s) {
-  const cst_solve_pullback *p = s->p;
-  cst_rhs *f = p->rhs;
-  double product;
-  const void *slope = s->moved;
-  CST_TRY(adjoint_sweep_field(s, p->n_times - 1, &product));
-  p->times_bar[p->n_times - 1] += product;
-  CST_TRY(f->eval(f, &p->times[0], s->y0, s->moved));
-  if (p->stats) p->stats->evaluations++;
-  s->host->combine(f->dtype, f->n, NULL, 1, (const double[]){-1}, &slope, s->y0_dot);
-  CST_TRY(p->tangent(p->directions, s->y0_dot, NULL, NULL, but_the_first, s));
-  p->times_bar[0] += adjoint_sweep_take(s);
-  memset(s->y0_dot, 0, f->n * s->size);
-  return CST_OK;
-}
-
 static cst_status times(adjoint_sweep *s) {
   const cst_solve_pullback *p = s->p;
   if (!p->times_bar || p->n_times < 2) return CST_OK;
+  if (adjoint_sweep_decides(p->solver)) return adjoint_sweep_times(s);
   CST_TRY(times_along(s, 1, p->n_times - 1, own));
-  return p->solver->traits & (CST_MULTISTEP | CST_SELF_CONTROLLED) ? ends_of_solution(s) : stepped_ends(s);
+  return ends(s);
 }
 
 /* ---- the type ------------------------------------------------------------------------------------------------ */

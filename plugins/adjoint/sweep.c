@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "sweep.h"
 
+#include <float.h>
+
+bool adjoint_sweep_decides(const cst_solver_type *s) { return s->traits & (CST_MULTISTEP | CST_SELF_CONTROLLED); }
+
 static double get(const adjoint_sweep *s, const void *v, size_t k) {
   return s->size == sizeof(double) ? ((const double *)v)[k] : (double)((const float *)v)[k];
 }
@@ -125,7 +129,7 @@ static cst_status grow(adjoint_sweep *s, void *array, size_t *capacity, size_t n
 cst_status adjoint_sweep_enter(adjoint_sweep *s, const cst_solve_pullback *p) {
   s->p = p;
   CST_TRY(grow(s, &s->captures, &s->captures_capacity, p->n_captures + 1, sizeof *s->captures));
-  CST_TRY(grow(s, &s->times, &s->times_capacity, 3 * p->n_times, sizeof *s->times));
+  CST_TRY(grow(s, &s->times, &s->times_capacity, 4 * p->n_times, sizeof *s->times));
   p->value(p->self, 0, s->y0);
   return CST_OK;
 }
@@ -144,6 +148,8 @@ cst_status adjoint_sweep_new(const cst_gradient_config *c, adjoint_sweep **out) 
   if (!s) return CST_ENOMEM;
   *s = (adjoint_sweep){.host = c->host, .options = c->options, .size = size, .weight = 1,
                        .memory = c->host->alloc(c->host, 4 * state + 2 * captures + rows)};
+  double rounding = size == sizeof(double) ? DBL_EPSILON : (double)FLT_EPSILON, rtol = c->forward->rtol;
+  s->noise = adjoint_sweep_decides(c->forward->solver) && rtol > rounding ? rtol : rounding;
   if (!s->memory) return adjoint_sweep_free(c->host, s), CST_ENOMEM;
   s->y0 = s->memory, s->y0_dot = s->y0 + state, s->bar = s->y0_dot + state, s->capture_dot = s->bar + state;
   s->moved = s->capture_dot + captures;

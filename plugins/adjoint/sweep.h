@@ -24,9 +24,10 @@ struct adjoint_sweep {
   double *slope;               /* by row: result of `along` */
   const void **captures;       /* NULLs, but for the one that moves */
   size_t captures_capacity;
-  double *times;               /* three vectors of n_times */
+  double *times;               /* four vectors of n_times */
   size_t times_capacity;
   const cst_solve_pullback *p; /* of the present call */
+  double noise;                /* relative jumps of a solve that is repeated: rounding, or what the solver decides anew */
   double weight;               /* of what adjoint_sweep_collect adds */
   /* of the method: the increment of a scalar that is x, and the derivative times increments along the direction
    * that y0_dot (capture SIZE_MAX) or capture_dot (of that capture) holds, collected in `slope` */
@@ -44,5 +45,10 @@ cst_status adjoint_sweep_inputs(adjoint_sweep *s);
 cst_status adjoint_sweep_collect(void *arg, size_t i, const void *z);
 /* *sum = the slopes of all rows, which are zero after. */
 double adjoint_sweep_take(adjoint_sweep *s);
+/* Whether the solver decides more than its steps: multistep ones their order, those with control of their own
+ * the steps within a step. */
+bool adjoint_sweep_decides(const cst_solver_type *s);
+/* sweep_times.c: times_bar, of the solution. */
+cst_status adjoint_sweep_times(adjoint_sweep *s);
 /* *product = g_i . f(z_i, t_i): what moves value i along the field; 0 where that is not defined. */
 cst_status adjoint_sweep_field(adjoint_sweep *s, size_t i, double *product);
