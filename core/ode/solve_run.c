@@ -47,7 +47,7 @@ cst_status cst_solve_state_make(cst_context *ctx, cst_solve_plan *p, bool record
   cst_solve_state *s = *out = cst_alloc(ctx, sizeof *s);
   if (!s) return CST_ENOMEM;
   s->ctx = ctx, s->plan = p, s->n_runs = p->per_row ? p->field->rows : 1;
-  s->exact = p->tangent || (recorded && p->gradient->needs & (CST_NEEDS_TAPE | CST_NEEDS_AGAIN | CST_NEEDS_TANGENT));
+  s->exact = p->o.exact || p->tangent || (recorded && p->gradient->needs & (CST_NEEDS_TAPE | CST_NEEDS_AGAIN | CST_NEEDS_TANGENT));
   if (p->per_row) CST_TRY(cst_field_refuse_coupled(p->field, "steps of each row's own for a field"));
   s->schedules = s->schedule = cst_alloc(ctx, (s->n_runs + 1) * sizeof *s->schedules);
   if (!s->schedules) return CST_ENOMEM;
