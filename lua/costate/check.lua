@@ -54,7 +54,7 @@ local function row_of(name, m, traits, reference)
   local g = m.gradient
   if m ~= reference and not m.projected then g = methods.project(g, reference) end
   local row = { method = name, evaluations = m.evaluations, backward = m.backward, seconds = m.seconds,
-    tolerance = m == reference and 0 or tolerance_of(traits, reference.seen), ok = true, record_bytes = m.record,
+    tolerance = m == reference and 0 or tolerance_of(traits, reference.seen), ok = true, tape_bytes = m.record,
     peak_bytes = m.peak }
   for _, group in ipairs(recording.groups) do
     local d = difference(g[group], reference.gradient[group])
@@ -130,14 +130,14 @@ end
 local layout <const> = "%-22s %10s %8s %8s %8s %8s %15s %10s %7s %7s  %s"
 
 local function line_of(r)
-  if r.skipped then return wrap(("%s does not apply: %s"):format(r.method, r.skipped), 2) end
+  if r.skipped then return wrap(("%s is not compared: %s"):format(r.method, r.skipped), 2) end
   if r.message then return wrap(("%s failed: %s"):format(r.method, r.message), 2) end
   return layout:format(r.method, number(r.parameters), number(r.state), number(r.times), number(r.controls),
     number(r.tolerance), ("%d+%d"):format(r.evaluations, r.backward), ("%.3f"):format(1e3 * r.seconds),
-    kib(r.record_bytes), kib(r.peak_bytes), r.ok and "ok" or "DIFFERS")
+    kib(r.tape_bytes), kib(r.peak_bytes), r.ok and "ok" or "DIFFERS")
 end
 
---- The table that `costate check` prints. Rows that do not apply come last.
+--- The table that `costate check` prints. Methods that are not compared come last.
 function M.format(result)
   local lines = { wrap(("loss %.9g; solver %s, rtol %g; differences relative to the loss jvp, along %d directions; "
     .. "KiB: the record of the solves, and the most that Costate had in use at once%s"):format(result.loss,
@@ -155,7 +155,7 @@ end
 
 --- The result as plain numbers, for JSON.
 function M.plain(result)
-  return { rows = result.rows, ok = result.ok, solvers = result.solvers, rtol = result.rtol, loss = result.loss,
+  return { rows = result.rows, ok = result.ok, solver = table.concat(result.solvers, ", "), rtol = result.rtol, loss = result.loss,
     directions = result.directions }
 end
 
