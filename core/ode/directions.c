@@ -2,8 +2,8 @@
  *
  * The forward solve followed again, for gradient methods that go by directions: with other inputs, or with
  * the tangent of its inputs. Both replay the schedule of the forward solve, whose values and report stay; but
- * a multistep solver finds the steps of a tangent again, since the tangent is part of the equations it iterates
- * and may refuse a step that was fine without it.
+ * a solver that decides more than its steps finds those of a tangent itself, since the tangent is part of the
+ * equations it iterates, and it may refuse a step that was fine without.
  *
  * The tangent is a solve of the tangent field (plan.c), state [z, z_dot], with states of its own: one for
  * directions in which times stand still, one for those in which they move (timed.c).
@@ -195,7 +195,7 @@ static cst_status choose(const cst_directions *d, cst_solve_state *t, const void
   for (uint32_t p = 0; p < n_parts; p++) t->values[p] = NULL, t->values[n_parts + p] = d->part[p];
   bind(d, t);
   CST_TRY(cst_solve_choose(t, &d->call->q->operand[1], d->call->p[1], d->s->row));
-  if (!(d->plan->solver->traits & CST_MULTISTEP)) t->schedule = d->s->schedule;
+  if (!cst_solver_decides(d->plan->solver)) t->schedule = d->s->schedule;
   return CST_OK;
 }
 
@@ -207,7 +207,7 @@ static cst_status tangent(void *directions, const void *y0_dot, const void *cons
   load(d, t, y0_dot);
   cst_integration run = cst_solve_way(t);
   run.at = cst_solve_keep, run.arg = t, run.exact = true, run.stats = &d->s->report.backward;
-  run.replay = !(d->plan->solver->traits & CST_MULTISTEP);
+  run.replay = !cst_solver_decides(d->plan->solver);
   CST_TRY(times_dot ? cst_solve_timed(t, &run, times_dot) : cst_integrate(t->integrator, &run));
   for (size_t i = 0; i < t->n_times; i++) {
     cst_solve_gather(d->s, d->part, i, d->z);

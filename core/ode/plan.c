@@ -224,7 +224,7 @@ static bool plan_same(const cst_object *a, const cst_object *b) {
          p->n_parts == q->n_parts && memcmp(p->flags, q->flags, p->n_parts * sizeof *p->flags) == 0 &&
          p->o.rtol == q->o.rtol && p->o.atol == q->o.atol && p->o.step == q->o.step &&
          p->o.first_step == q->o.first_step && p->o.min_step == q->o.min_step &&
-         p->o.max_step == q->o.max_step && p->o.max_steps == q->o.max_steps && p->o.trace == q->o.trace && p->o.exact == q->o.exact &&
+         p->o.max_step == q->o.max_step && p->o.max_steps == q->o.max_steps && p->o.trace == q->o.trace && p->o.exact == q->o.exact && p->follows == q->follows &&
          p->o.lower == q->o.lower && p->o.upper == q->o.upper && p->per_row == q->per_row && p->o.memory == q->o.memory &&
          same_options(p->solver_options, q->solver_options) &&
          same_options(p->controller_options, q->controller_options) &&

@@ -32,12 +32,19 @@ struct cst_solve_plan {
   cst_options *solver_options, *controller_options, *gradient_options;
   cst_solve_options o; /* scalars; the names and option pointers are not used */
   bool tangent;        /* of another plan */
+  bool follows;        /* takes the steps of another solve, whose schedule is its last input */
   bool timed;          /* a tangent plan that carries the tangent of the times: see timed.c */
   bool per_row;        /* every row is an integration of its own */
   cst_knots *knots;
   uint32_t n_knots;
   size_t knots_capacity;
 };
+
+/* Whether a solver decides more than its steps (its order, steps within a step): with the tangent beside the state
+ * it may not be able to repeat a step, and need not take the same. */
+static inline bool cst_solver_decides(const cst_solver_type *s) {
+  return s->traits & (CST_MULTISTEP | CST_SELF_CONTROLLED);
+}
 
 static inline const cst_solve_plan *cst_solve_plan_of(const cst_attrs *a) {
   return (const cst_solve_plan *)a->object;
@@ -62,6 +69,7 @@ typedef struct cst_solve_state {
   cst_tape *tape;          /* NULL unless a gradient needs one */
   cst_schedule *schedules; /* by run: one, or one a row */
   size_t n_runs;
+  cst_schedule *followed;  /* by run: those, or those of the solve that this one follows */
   cst_schedule *schedule;  /* of the run under way */
   size_t row;              /* where its rows begin */
   cst_attempts attempts;   /* with the option `trace` */

@@ -49,7 +49,7 @@ cst_status cst_solve_state_make(cst_context *ctx, cst_solve_plan *p, bool record
   s->ctx = ctx, s->plan = p, s->n_runs = p->per_row ? p->field->rows : 1;
   s->exact = p->o.exact || p->tangent || (recorded && p->gradient->needs & (CST_NEEDS_TAPE | CST_NEEDS_AGAIN | CST_NEEDS_TANGENT));
   if (p->per_row) CST_TRY(cst_field_refuse_coupled(p->field, "steps of each row's own for a field"));
-  s->schedules = s->schedule = cst_alloc(ctx, (s->n_runs + 1) * sizeof *s->schedules);
+  s->schedules = s->followed = s->schedule = cst_alloc(ctx, (s->n_runs + 1) * sizeof *s->schedules);
   if (!s->schedules) return CST_ENOMEM;
   CST_TRY(cst_field_rhs_new(p->field, cst_solve_rows(p), p->flags, (const char *const *)p->names, cst_solve_plan_programs(p, recorded), &s->rhs));
   cst_rhs *f = cst_field_rhs_base(s->rhs);
@@ -71,7 +71,9 @@ cst_status cst_solve_state_new(cst_context *ctx, const cst_instruction *q, size_
   (void)rows;
   cst_solve_plan *p = (cst_solve_plan *)q->attrs->object;
   cst_solve_state *s = NULL;
-  cst_status st = cst_solve_state_make(ctx, p, q->operand[q->n_in + p->n_parts].read, &s);
+  const cst_operand *handles = &q->operand[q->n_in + p->n_parts]; /* record, schedule */
+  cst_status st = cst_solve_state_make(ctx, p, handles[0].read, &s);
+  if (s) s->exact |= handles[1].read; /* the tangent that follows is */
   return *state = s, st;
 }
 
@@ -142,7 +144,7 @@ static void count(cst_run *run, const cst_solve_state *s) {
 cst_status cst_solve_choose(cst_solve_state *s, const cst_operand *times, const double *all, size_t row) {
   if (s->plan->per_row) cst_field_rhs_select(s->rhs, row);
   s->row = row;
-  s->schedule = &s->schedules[row];
+  s->schedule = &s->followed[row];
   s->n_times = times->inner;
   s->times = times->type.space == CST_ROW ? all + row * times->inner : all;
   return cst_knots_merge(s, row, cst_solve_rows(s->plan));
@@ -165,7 +167,7 @@ static cst_status run_one(cst_solve_state *s, bool replay, const double *times_d
 
 static cst_status run_all(cst_solve_state *s, const cst_call *c, const double *times_dot) {
   const cst_operand *times = &c->q->operand[s->plan->n_parts];
-  bool replay = c->run->replay && s->replayed;
+  bool replay = s->plan->follows || (c->run->replay && s->replayed);
   for (size_t row = 0; row < s->n_runs; row++) {
     CST_TRY(cst_solve_choose(s, times, c->p[s->plan->n_parts], row));
     cst_solve_load(s, c->p);
@@ -194,18 +196,21 @@ cst_status cst_solve_run(const cst_call *c) {
   for (uint32_t i = 0; i < p->n_parts; i++) s->values[i] = c->p[c->q->n_in + i];
   for (uint32_t i = 0; i < p->field->n_captures; i++) s->capture[i] = c->p[p->n_parts + 1 + i];
   if (p->timed) s->capture[p->field->n_captures - 1] = s->clock;
+  if (p->follows) s->followed = (*(const cst_solve_state *const *)c->p[c->q->n_in - 1])->followed;
   cst_field_rhs_bind(s->rhs, (const void *const *)s->capture, c->run);
   if (s->tape) cst_tape_clear(s->tape);
   s->report = (cst_solve_report){.solves = 1};
   s->attempts.n = 0;
-  cst_status st = run_all(s, c, p->timed ? c->p[c->q->n_in - 1] : NULL);
+  cst_status st = run_all(s, c, p->timed ? c->p[p->n_parts + p->field->n_captures] : NULL);
   s->replayed = st == CST_OK;
   s->report.tape_bytes = s->tape ? cst_tape_bytes(s->tape) : 0;
   s->report.status = st;
   s->report.t = s->report.forward.t;
   count(c->run, s);
-  void **record = (void **)c->p[c->q->n_in + p->n_parts];
-  if (record) *record = s;
+  for (uint32_t i = 0; i < 2; i++) { /* record, schedule */
+    void **handle = (void **)c->p[c->q->n_in + p->n_parts + i];
+    if (handle) *handle = s;
+  }
   if (st == CST_OK) return CST_OK;
   st = explain(s, st);
   forget(s);

@@ -16,3 +16,5 @@ extern const finite_stencil finite_central, finite_one_sided;
 double finite_increment(const adjoint_sweep *s, double x);
 /* finite_times.c: times_bar. */
 cst_status finite_times(adjoint_sweep *s);
+/* finite_solution.c: the same for a solver that decides more than its steps. */
+cst_status finite_times_of_solution(adjoint_sweep *s);

@@ -165,7 +165,7 @@ static cst_status finish(adjoint_sweep *s, double way) {
 cst_status finite_times(adjoint_sweep *s) {
   const cst_solve_pullback *p = s->p;
   if (!p->times_bar || p->n_times < 2) return CST_OK;
-  if (adjoint_sweep_decides(p->solver)) return adjoint_sweep_times(s);
+  if (adjoint_sweep_decides(p->solver)) return finite_times_of_solution(s);
   CST_TRY(between(s));
   if (p->schedule->n == 0) { /* all values are one */
     for (size_t i = 1; i < p->n_times; i++) p->times_bar[0] -= own(s)[i];

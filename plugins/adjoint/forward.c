@@ -16,8 +16,8 @@
  * value has the product that is its own; the first and the last are one each.
  *
  * A multistep solver chooses its order, and one with control of its own its steps, within the steps that are
- * repeated: with them S is the derivative of another solve as good, exact up to the tolerances, and so are the
- * derivatives in times (sweep_times.c).
+ * repeated: with them S is the derivative of another solve as good, exact up to the tolerances, and the derivatives
+ * in times are those of the solution.
  */
 #include "sweep.h"
 
@@ -64,7 +64,6 @@ static cst_status ends(adjoint_sweep *s) {
 static cst_status times(adjoint_sweep *s) {
   const cst_solve_pullback *p = s->p;
   if (!p->times_bar || p->n_times < 2) return CST_OK;
-  if (adjoint_sweep_decides(p->solver)) return adjoint_sweep_times(s);
   CST_TRY(times_along(s, 1, p->n_times - 1, own));
   return ends(s);
 }

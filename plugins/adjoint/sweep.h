@@ -48,7 +48,5 @@ double adjoint_sweep_take(adjoint_sweep *s);
 /* Whether the solver decides more than its steps: multistep ones their order, those with control of their own
  * the steps within a step. */
 bool adjoint_sweep_decides(const cst_solver_type *s);
-/* sweep_times.c: times_bar, of the solution. */
-cst_status adjoint_sweep_times(adjoint_sweep *s);
 /* *product = g_i . f(z_i, t_i): what moves value i along the field; 0 where that is not defined. */
 cst_status adjoint_sweep_field(adjoint_sweep *s, size_t i, double *product);

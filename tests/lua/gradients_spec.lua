@@ -124,7 +124,9 @@ local function worst(problem, gradient, options)
   return most, where
 end
 
-local EXACT <const>, DIFFERENCES <const> = 1e-11, 1e-7
+-- The dense output of GSL's steppers is a shorter step, whose slope is given as that of the field there: JVPs in the
+-- times between the ends are off by so much of the tolerance, and differences are not.
+local EXACT <const>, DIFFERENCES <const> = 1e-11, 1e-6
 
 for _, gradient in ipairs(core.entries("gradient")) do
   describe("gradient " .. gradient.name, function()
@@ -155,20 +157,22 @@ end
 -- ---- second derivatives ---------------------------------------------------------------------------------------
 
 --- Reverse over forward, against differences of the gradient, both along the same fixed steps.
-local function hessian_error(gradient, solver)
+local function hessian_error(given, solver)
   local p = cs.parameters { a = 0.7, b = cs.tensor { 0.4, -0.2 } }
   local y0, v = rows({ 1, 0.5 }, { -0.7, 0.2 }), direction(p, "second")
-  local function loss(q)
+  local gradient = given
+  local function loss()
     local flow = cs.ode { solver = solver, step = 0.05, gradient = gradient, parts = { cost = "quadrature" },
       field = function(t, s) return { y = cs.sin(s.y) * p.a + p.b * cs.cos(t) * s.y ^ 2, cost = s.y ^ 2 * p.a } end }
     local z = flow({ y = y0, cost = 0 * y0 }, { 0, 0.5, 1 })
-    return (z.y ^ 2 + z.cost):sum() * (q and 1 or 1)
+    return (z.y ^ 2 + z.cost):sum()
   end
   local hv = cs.hvp(loss)(p, v)
+  gradient = "discrete"
   local function at(h)
     local start = p.flat:clone()
     p.flat:copy(start + v * h)
-    local g = cs.grad(loss)(p)
+    local g = cs.grad(function() return loss() end)(p)
     p.flat:copy(start)
     return g
   end

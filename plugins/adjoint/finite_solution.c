@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Times of a solve whose steps do not say how it moves with them (a multistep solver would lose its history where
- * they begin to move): those of the solution,
+ * finite, times of a solver that decides more than its steps: a difference in a time would be one of decisions. So
+ * they are those of the solution,
  *
  *     dL/dt_i = g_i . f(z_i, t_i)  (i > 0),      dL/dt_0 = sum_{i > 0} g_i . S(t_i),   S(t0) = -f(z_0, t_0),
  *
  * S being a direction of y0 like any other.
  */
-#include "sweep.h"
+#include "finite.h"
 
 /* f(z_0, t_0) is scaled to the increment of a direction: s->y0_dot = -scale f. */
 static cst_status set_direction(adjoint_sweep *s, double *scale) {
@@ -21,7 +21,7 @@ static cst_status set_direction(adjoint_sweep *s, double *scale) {
   return CST_OK;
 }
 
-cst_status adjoint_sweep_times(adjoint_sweep *s) {
+cst_status finite_times_of_solution(adjoint_sweep *s) {
   const cst_solve_pullback *p = s->p;
   double product, scale;
   for (size_t i = 1; i < p->n_times; i++) {
