@@ -46,7 +46,8 @@ end
 
 problems["two parts and a running cost"] = function()
   local p = cs.parameters { k = 1.3, c = 0.2 }
-  local w = { x = cs.rows(normal("x", { 2, 4, 1 })), v = cs.rows(normal("v", { 2, 4, 1 })), cost = cs.rows(normal("c", { 2, 4, 1 })) }
+  local w = {}
+  for _, name in ipairs { "x", "v", "cost" } do w[name] = cs.rows(normal(name, { 2, 4, 1 })) end
   return function(options, x0, times, effort)
     local flow = cs.ode(with(options, { parts = { cost = "quadrature" }, field = function(t, s)
       return { x = s.v, v = -p.k * cs.sin(s.x) - p.c * s.v, cost = s.x ^ 2 + effort * s.v ^ 2 * cs.cos(t) }
@@ -58,12 +59,37 @@ end
 
 problems["ragged rows"] = function()
   local p = cs.parameters { a = 0.7 }
-  local weights = cs.rows(normal("ragged", { 3, 5, 2 }))
+  local weights = cs.rows(normal("ragged", { 4, 5, 2 }))
   return function(options, y0, times, m)
     local flow = cs.ode(with(options, { control = "row", field = function(t, y) return -p.a * y * m + cs.sin(t) * y ^ 2 end }))
     return (flow(y0, times) * weights):sum()
-  end, rows({ 0.5, 0.2 }, { -0.7, 0.2 }, { 0.3, -0.4 }),
-    rows({ 0, 0, 0.5, 1, 1 }, { 0.1, 0.6, 0.6, 1.7, 2.2 }, { 1, 0.4, 0.1, -0.5, -0.5 }), p, rows({ 0.5 }, { 1 }, { 1.5 })
+  end, rows({ 0.5, 0.2 }, { -0.7, 0.2 }, { 0.3, -0.4 }, { 1, 2 }),
+    rows({ 0, 0, 0.5, 1, 1 }, { 0.1, 0.6, 0.6, 1.7, 2.2 }, { 1, 0.4, 0.1, -0.5, -0.5 }, { 2, 2, 2, 2, 2 }), p,
+    rows({ 0.5 }, { 1 }, { 1.5 }, { 0.2 })
+end
+
+problems["rows that see each other"] = function()
+  local p = cs.parameters { a = 0.7 }
+  local weights = cs.rows(normal("coupled", { 3, 3, 2 }))
+  return function(options, y0, times, m)
+    local flow = cs.ode(with(options, { field = function(t, y) return p.a * (y:mean() - y * m) + cs.sin(t) end }))
+    return (flow(y0, times) * weights):sum()
+  end, rows({ 1, 0.5 }, { -0.7, 0.2 }, { 0.3, -1 }), cs.tensor({ 0, 0.7, 2 }, "f64"), p, rows({ 0.5 }, { 1 }, { 1.5 })
+end
+
+problems["events"] = function()
+  local p = cs.parameters { g = 9.81 }
+  local weights = normal("events", { 4, 2 })
+  return function(options, y0, times, restitution)
+    local flow = cs.ode(with(options, { field = function(_, y)
+      local _, v = y:columns()
+      return cs.stack { v, -p.g + 0 * v }
+    end, events = { { when = function(_, y) return y:column(1) end, direction = "falling", reset = function(_, y)
+      local x, v = y:columns()
+      return cs.stack { 0 * x, -restitution * v }
+    end } } }))
+    return (flow(y0, times) * weights):sum()
+  end, cs.tensor { 1, 0 }, cs.tensor({ 0, 0.3, 0.6, 1 }, "f64"), p, cs.tensor(0.8)
 end
 
 -- ---- solvers -----------------------------------------------------------------------------------------------
@@ -73,6 +99,9 @@ local function levels(name, traits)
   if not traits.adaptive then return { solver = name, step = 0.05 }, { solver = name, step = 0.0125 } end
   return { solver = name, rtol = 1e-5, atol = 1e-7 }, { solver = name, rtol = 1e-9, atol = 1e-11 }
 end
+
+-- Implicit solvers want rows that do not see each other; events are no affair of a solver.
+local only <const> = { ["rows that see each other"] = "rk.dopri5", events = "rk.dopri5" }
 
 local usual <const> = { "rk.dopri5", "rk.rk4", "esdirk.kencarp4", "gsl.rk8pd", "gsl.msbdf", "sundials.cvode_bdf" }
 
@@ -119,7 +148,7 @@ local function worst(problem, gradient, options)
     local _, slope = cs.jvp(f("discrete"))(args, dots)
     local terms = core.reshape(g[i], -1) * core.reshape(dots[i], -1)
     local d = math.abs(terms:sum():item() - slope:item()) / math.sqrt((terms ^ 2):sum():item())
-    if not (d <= most) then most, where = d, kind end
+    if d > most or d ~= d then most, where = d, kind end
   end
   return most, where
 end
@@ -127,6 +156,19 @@ end
 -- The dense output of GSL's steppers is a shorter step, whose slope is given as that of the field there: JVPs in the
 -- times between the ends are off by so much of the tolerance, and differences are not.
 local EXACT <const>, DIFFERENCES <const> = 1e-11, 1e-6
+
+--- Fails where a gradient is not as near as its type says.
+local function compare(gradient, solver, problem)
+  local rough, fine = levels(solver.name, solver.traits)
+  local d, where = worst(problem, gradient.name, rough)
+  if gradient.traits.continuous or decides(solver) then
+    local e, kind = worst(problem, gradient.name, fine)
+    assert(e < 1e-3 and (e < d / 10 or e < 1e-8), ("%s: %.1e, then %s: %.1e"):format(where, d, kind, e))
+  else
+    local most = gradient.traits.exact and EXACT or DIFFERENCES
+    assert(d <= most, ("%s: off by %.1e"):format(where, d))
+  end
+end
 
 for _, gradient in ipairs(core.entries("gradient")) do
   describe("gradient " .. gradient.name, function()
@@ -137,18 +179,10 @@ for _, gradient in ipairs(core.entries("gradient")) do
       assert(#solvers_for(gradient) > 0)
     end)
     for _, solver in ipairs(solvers_for(gradient)) do
-      local rough, fine = levels(solver.name, solver.traits)
       for name, problem in pairs(problems) do
-        it(("agrees with JVPs: %s, %s"):format(solver.name, name), function()
-          local d, where = worst(problem, gradient.name, rough)
-          if gradient.traits.continuous or decides(solver) then
-            local e, kind = worst(problem, gradient.name, fine)
-            assert(e < 1e-3 and (e < d / 10 or e < 1e-8), ("%s: %.1e, then %s: %.1e"):format(where, d, kind, e))
-          else
-            local most = gradient.traits.exact and EXACT or DIFFERENCES
-            assert(d <= most, ("%s: off by %.1e"):format(where, d))
-          end
-        end)
+        if (only[name] or solver.name) == solver.name then
+          it(("agrees with JVPs: %s, %s"):format(solver.name, name), function() compare(gradient, solver, problem) end)
+        end
       end
     end
   end)
