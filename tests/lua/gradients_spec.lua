@@ -5,6 +5,8 @@
 -- (approximate).
 local cs = require "costate"
 local core = require "costate.core"
+local trace = require "costate._trace"
+local train = require "costate.train"
 
 core.find("gradient", "discrete")
 for _, name in ipairs { "rk", "esdirk", "gsl", "reversible" } do pcall(core.load, name) end
@@ -187,6 +189,30 @@ for _, gradient in ipairs(core.entries("gradient")) do
     end
   end)
 end
+
+-- ---- allocations --------------------------------------------------------------------------------------------------
+
+describe("a gradient that is computed again", function()
+  for _, gradient in ipairs(core.entries("gradient")) do
+    if core.accepts(gradient.name, "rk.dopri5") then
+      it("allocates nothing: " .. gradient.name, function()
+        local p = cs.parameters { a = 0.7 }
+        local u = cs.control({ 0, 0.5, 2 }, { 1, -1, 0.5 }, "constant")
+        local fn, captures = trace.record({}, function(tr)
+          local flow = cs.ode { gradient = gradient.name, field = function(t, y) return cs.sin(y) * p.a + u(t) end }
+          local loss = (flow(rows({ 1 }, { 2 }), { 0, 0.7, 1 }) ^ 2):sum()
+          return train.gradients({ p }, tr, loss)
+        end)
+        local program <close> = core.program(fn, captures)
+        local _ = program:fresh()
+        for _ = 1, 2 do assert(program:run() == "ok") end
+        local before = core.memory()
+        assert(program:run() == "ok")
+        assert(core.memory() == before, ("%d allocations"):format(core.memory() - before))
+      end)
+    end
+  end
+end)
 
 -- ---- second derivatives ---------------------------------------------------------------------------------------
 
