@@ -112,4 +112,6 @@ char *cst_strdup(cst_context *ctx, const char *text) {
   return copy ? memcpy(copy, text, n) : NULL;
 }
 
+void cst_memory_forget_peak(cst_context *ctx) { ctx->memory.peak_bytes = ctx->memory.live_bytes; }
+
 cst_memory cst_memory_of(const cst_context *ctx) { return ctx->memory; }

@@ -134,6 +134,7 @@ uint32_t cst_solve_plan_programs(const cst_solve_plan *p, bool recorded) {
   if ((p->solver->traits | p->back_traits) & CST_IMPLICIT) eval |= 1u << FIELD_JVP;
   if (!recorded) return eval;
   if (p->gradient->needs & CST_NEEDS_TAPE) return eval | 1u << FIELD_KEEP | 1u << FIELD_PULL;
+  if (p->gradient->needs & (CST_NEEDS_AGAIN | CST_NEEDS_TANGENT)) return eval; /* it goes forwards only */
   return eval | 1u << FIELD_JOINT;
 }
 
@@ -209,7 +210,7 @@ cst_status cst_solve_plan_tangent(const cst_solve_plan *p, const bool *has_captu
   cst_status st = tangent_function(p, has_capture, timed, &f);
   if (st == CST_OK) st = new_plan(p->ctx, f, 2 * p->n_parts, flags, names, &p->o, &q);
   if (st == CST_OK) st = copy_types(p, q);
-  if (q) q->timed = timed, q->per_row = p->per_row, q->o.lower = q->o.upper = SIZE_MAX;
+  if (q) q->tangent = true, q->timed = timed, q->per_row = p->per_row, q->o.lower = q->o.upper = SIZE_MAX;
   cst_object_release(f);
   if (st == CST_OK) *out = q;
   else cst_object_release(q);
@@ -235,7 +236,7 @@ static bool plan_same(const cst_object *a, const cst_object *b) {
          p->n_parts == q->n_parts && memcmp(p->flags, q->flags, p->n_parts * sizeof *p->flags) == 0 &&
          p->o.rtol == q->o.rtol && p->o.atol == q->o.atol && p->o.step == q->o.step &&
          p->o.first_step == q->o.first_step && p->o.min_step == q->o.min_step &&
-         p->o.max_step == q->o.max_step && p->o.max_steps == q->o.max_steps && p->o.trace == q->o.trace &&
+         p->o.max_step == q->o.max_step && p->o.max_steps == q->o.max_steps && p->o.trace == q->o.trace && p->o.exact == q->o.exact && p->follows == q->follows &&
          p->o.lower == q->o.lower && p->o.upper == q->o.upper && p->per_row == q->per_row && p->o.memory == q->o.memory &&
          p->o.checkpoints == q->o.checkpoints &&
          same_options(p->solver_options, q->solver_options) &&

@@ -32,12 +32,20 @@ struct cst_solve_plan {
   uint32_t back_traits; /* of the solver that the gradient's options name, see find_back */
   cst_options *solver_options, *controller_options, *gradient_options;
   cst_solve_options o; /* scalars; the names and option pointers are not used */
+  bool tangent;        /* of another plan */
+  bool follows;        /* takes the steps of another solve, whose schedule is its last input */
   bool timed;          /* a tangent plan that carries the tangent of the times: see timed.c */
   bool per_row;        /* every row is an integration of its own */
   cst_knots *knots;
   uint32_t n_knots;
   size_t knots_capacity;
 };
+
+/* Whether a solver decides more than its steps (its order, steps within a step): with the tangent beside the state
+ * it may not be able to repeat a step, and need not take the same. */
+static inline bool cst_solver_decides(const cst_solver_type *s) {
+  return s->traits & (CST_MULTISTEP | CST_SELF_CONTROLLED);
+}
 
 static inline const cst_solve_plan *cst_solve_plan_of(const cst_attrs *a) {
   return (const cst_solve_plan *)a->object;
@@ -63,9 +71,11 @@ typedef struct cst_solve_state {
   cst_trajectory *trajectory; /* the same */
   cst_schedule *schedules; /* by run: one, or one a row */
   size_t n_runs;
+  cst_schedule *followed;  /* by run: those, or those of the solve that this one follows */
   cst_schedule *schedule;  /* of the run under way */
   size_t row;              /* where its rows begin */
   cst_attempts attempts;   /* with the option `trace` */
+  bool exact;              /* its steps are differentiated: see cst_step.exact */
   bool replayed;           /* the schedule holds the steps of an earlier run */
   void *y;                 /* one state vector */
   void **capture;
@@ -96,14 +106,31 @@ void cst_solve_scatter(const cst_solve_state *s, void *const *parts, size_t i, c
 cst_status cst_solve_choose(cst_solve_state *s, const cst_operand *times, const double *all, size_t row);
 /* s->y = the initial state of the rows under way, from its parts. */
 void cst_solve_load(cst_solve_state *s, void *const *y0);
+/* An integration from s->y that keeps nothing, to be completed. */
+cst_integration cst_solve_way(cst_solve_state *s);
+/* Is `at` of an integration with arg = s: puts values where s->values are. */
+cst_status cst_solve_keep(void *arg, size_t i, void *y, bool *jumped);
 
 /* Rows that see each other have nothing of their own; `what` begins the message. */
 cst_status cst_field_refuse_coupled(cst_field *f, const char *what);
 /* The largest memory of the record so far, and that of the schedule, go into the report. */
 void cst_solve_note_memory(cst_solve_state *s);
 cst_status cst_solve_state_new(cst_context *ctx, const cst_instruction *q, size_t rows, void **state);
+/* The same for a plan without a node; `recorded`: a gradient will be asked for. */
+cst_status cst_solve_state_make(cst_context *ctx, cst_solve_plan *p, bool recorded, cst_solve_state **out);
 void cst_solve_state_free(cst_context *ctx, void *state);
 cst_status cst_solve_run(const cst_call *c);
+
+/* ---- the solve followed again, for gradient methods (directions.c) --------------------------------------- */
+
+typedef struct cst_directions cst_directions;
+
+/* For `wanted` captures (by field input) and, with `timed`, times of n_times entries. The tangent of the solve is
+ * made when the plan's gradient NEEDS_TANGENT. *out is the caller's to free also when it fails. */
+cst_status cst_directions_new(cst_solve_plan *p, const bool *wanted, bool timed, size_t n_times, cst_directions **out);
+void cst_directions_free(cst_directions *d);
+/* Puts what stands under "the forward solve followed again" into `back`, for the run of `s` that is under way. */
+void cst_directions_offer(cst_directions *d, cst_solve_state *s, const cst_call *c, cst_solve_pullback *back);
 
 /* timed.c: the run of a timed plan; `times_dot` has one entry a time. */
 cst_status cst_solve_timed(cst_solve_state *s, cst_integration *run, const double *times_dot);

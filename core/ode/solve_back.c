@@ -38,11 +38,13 @@ typedef struct back_state {
   size_t *capture_count;
   cst_solve_state *solve; /* of the present run */
   void **value_bar;
+  cst_directions *directions; /* NULL unless the method goes by them */
 } back_state;
 
 static void back_state_free(cst_context *ctx, void *state) {
   back_state *b = state;
   if (b->gradient) b->type->destroy(cst_host_of(ctx), b->gradient);
+  cst_directions_free(b->directions);
   cst_free(ctx, b->y0_bar);
   cst_free(ctx, b->times_bar);
   cst_free(ctx, b->pointer);
@@ -71,6 +73,16 @@ static bool moves(const cst_solve_plan *p, uint32_t c) {
   return p->per_row && p->field->rows > 1 && cst_field_capture(p->field, c)->space == CST_ROW;
 }
 
+/* For a method that goes by directions; moves nothing on which no derivative depends. */
+static cst_status make_directions(const cst_instruction *q, back_state *b) {
+  cst_solve_plan *p = (cst_solve_plan *)q->attrs->object;
+  bool wanted[MOST_VALUES] = {false};
+  if (!(p->gradient->needs & (CST_NEEDS_AGAIN | CST_NEEDS_TANGENT))) return CST_OK;
+  for (uint32_t c = 0; c < p->field->n_captures; c++)
+    wanted[c] = q->operand[q->n_in + p->n_parts + 1 + c].read && b->capture_count[c];
+  return cst_directions_new(p, wanted, q->operand[q->n_in + p->n_parts].read, q->operand[1].inner, &b->directions);
+}
+
 static cst_status back_state_new(cst_context *ctx, const cst_instruction *q, size_t rows, void **state) {
   (void)rows;
   cst_solve_plan *p = (cst_solve_plan *)q->attrs->object;
@@ -91,7 +103,7 @@ static cst_status back_state_new(cst_context *ctx, const cst_instruction *q, siz
     b->capture_count[c] = t->dtype == p->field->f->graph->real ? cst_type_count(t) : 0;
     if (moves(p, c)) b->capture_count[c] /= p->field->rows;
   }
-  return CST_OK;
+  return make_directions(q, b);
 }
 
 static void value_at(void *self, size_t i, void *y) {
@@ -159,10 +171,8 @@ static void **capture_bars(const back_state *b) {
 static cst_status record_again(cst_solve_state *s, void *const *y0) {
   cst_tape_clear(s->tape);
   cst_solve_load(s, y0);
-  cst_integration run = {.struct_size = sizeof run, .rhs = cst_field_rhs_base(s->rhs), .times = s->times,
-                         .n_times = s->n_times, .y = s->y, .tape = s->tape, .schedule = s->schedule, .replay = true,
-                         .stats = &s->report.backward, .breaks = s->breaks, .n_breaks = s->n_breaks,
-                         .checkpoints = s->plan->o.checkpoints};
+  cst_integration run = cst_solve_way(s);
+  run.tape = s->tape, run.replay = true, run.stats = &s->report.backward;
   return cst_integrate(s->integrator, &run);
 }
 
@@ -171,10 +181,9 @@ static cst_status record_again(cst_solve_state *s, void *const *y0) {
 static cst_status follow_again(cst_solve_state *s, void *const *y0) {
   bool given = !(s->plan->solver->traits & (CST_IMPLICIT | CST_MULTISTEP | CST_SELF_CONTROLLED));
   cst_solve_load(s, y0);
-  cst_integration run = {.struct_size = sizeof run, .rhs = cst_field_rhs_base(s->rhs), .times = s->times,
-                         .n_times = s->n_times, .y = s->y, .schedule = given ? s->schedule : NULL, .replay = given,
-                         .stats = &s->report.backward, .breaks = s->breaks, .n_breaks = s->n_breaks,
-                         .trajectory = s->trajectory};
+  cst_integration run = cst_solve_way(s);
+  run.trajectory = s->trajectory, run.replay = given, run.stats = &s->report.backward;
+  if (!given) run.schedule = NULL;
   return cst_integrate(s->integrator, &run);
 }
 
@@ -197,6 +206,7 @@ static cst_status pull_run(const cst_call *c, back_state *b, const cst_operand *
     cst_integrator_bind(s->integrator, s->times, s->breaks);
     back.n_steps = cst_integrator_n_steps(s->integrator);
   }
+  if (b->directions) cst_directions_offer(b->directions, s, c, &back);
   CST_TRY(b->type->pullback(b->gradient, &back));
   cst_solve_note_memory(s);
   hand_out_y0(c, b);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * The solve node.
- *   inputs    y0 (n_parts), times [T] or, where every row has its own control, [B, T], captures
- *   outputs   values [B, T, ..] (n_parts), record
- * Its pullback is the node solve_back (solve_back.c); its tangent is a solve of the tangent field.
+ *   inputs    y0 (n_parts), times [T] or, where every row has its own control, [B, T], captures, and of a plan
+ *             that follows another solve the schedule of that
+ *   outputs   values [B, T, ..] (n_parts), record, schedule
+ * Its pullback is the node solve_back (solve_back.c); its tangent is a solve of the tangent field, which follows it.
  */
 #include <string.h>
 
@@ -62,7 +63,7 @@ static cst_status check_times(const cst_host *h, const cst_solve_plan *p, const 
 static cst_status solve_infer(const cst_host *h, const cst_attrs *a, const cst_type *in, size_t n,
                               cst_type *out, size_t *n_out) {
   const cst_solve_plan *p = cst_solve_plan_of(a);
-  if (n != (size_t)p->n_parts + 1 + p->field->n_captures)
+  if (n != (size_t)p->n_parts + 1 + p->field->n_captures + p->follows)
     return h->fail(h, CST_EINVAL, "the field takes %u captures", p->field->n_captures);
   int64_t n_times;
   CST_TRY(check_times(h, p, &in[p->n_parts], &n_times));
@@ -71,8 +72,9 @@ static cst_status solve_infer(const cst_host *h, const cst_attrs *a, const cst_t
     out[i] = stacked(&in[i], n_times);
   }
   for (uint32_t c = 0; c < p->field->n_captures; c++) CST_TRY(check_capture(h, p, c, in));
-  out[p->n_parts] = (cst_type){.dtype = CST_OPAQUE};
-  *n_out = (size_t)p->n_parts + 1;
+  if (p->follows && in[n - 1].dtype != CST_OPAQUE) return h->fail(h, CST_EDTYPE, "a solve follows the schedule of another");
+  out[p->n_parts] = out[p->n_parts + 1] = (cst_type){.dtype = CST_OPAQUE};
+  *n_out = (size_t)p->n_parts + 2;
   return CST_OK;
 }
 
@@ -81,11 +83,12 @@ cst_value cst_graph_solve(cst_graph *g, cst_solve_plan *plan, const cst_value *y
   cst_value in[MOST_VALUES];
   size_t n = 0;
   if (g->status != CST_OK) return CST_NONE;
-  if ((size_t)plan->n_parts + 1 + plan->field->n_captures > MOST_VALUES)
+  size_t n_captures = plan->field->n_captures + plan->follows;
+  if (plan->n_parts + 1 + n_captures > MOST_VALUES)
     return cst_graph_fail(g, CST_EUNSUPPORTED, "a solve with more than %d values", MOST_VALUES);
   for (uint32_t i = 0; i < plan->n_parts; i++) in[n++] = y0[i];
   in[n++] = times;
-  for (uint32_t i = 0; i < plan->field->n_captures; i++) in[n++] = captures[i];
+  for (size_t i = 0; i < n_captures; i++) in[n++] = captures[i];
   cst_attrs a = {.n_ints = 1, .i = {plan->n_parts}, .object = &plan->object};
   return g->host->node(g, "solve", in, n, &a);
 }
@@ -140,7 +143,7 @@ static cst_status solve_vjp(cst_graph *g, const cst_attrs *a, const cst_value *i
 
 static cst_status solve_jvp(cst_graph *g, const cst_attrs *a, const cst_value *in, size_t n,
                             const cst_value *out, const cst_value *dot, cst_value *out_dot) {
-  (void)n, (void)out;
+  (void)n;
   const cst_solve_plan *p = cst_solve_plan_of(a);
   uint32_t n_parts = p->n_parts, n_caps = p->field->n_captures, nc = 0;
   cst_value y0[64], caps[2 * MOST_VALUES];
@@ -153,6 +156,8 @@ static cst_status solve_jvp(cst_graph *g, const cst_attrs *a, const cst_value *i
   if (timed) caps[nc++] = dot[n_parts]; /* in the place of the clock, see timed.c */
   cst_status st = cst_solve_plan_tangent(p, has, timed, &tangent);
   if (st != CST_OK) return g->status = st;
+  tangent->follows = !cst_solver_decides(p->solver);
+  if (tangent->follows) caps[nc++] = out[n_parts + 1];
   for (uint32_t i = 0; i < n_parts; i++) {
     y0[i] = in[i];
     y0[n_parts + i] = value_or_zero(g, dot[i], in[i]);

@@ -55,15 +55,13 @@ static cst_status make_memory(cst_solve_state *s) {
   return s->tape ? CST_OK : CST_ENOMEM;
 }
 
-cst_status cst_solve_state_new(cst_context *ctx, const cst_instruction *q, size_t rows, void **state) {
-  (void)rows;
-  cst_solve_plan *p = (cst_solve_plan *)q->attrs->object;
-  cst_solve_state *s = *state = cst_alloc(ctx, sizeof *s);
+cst_status cst_solve_state_make(cst_context *ctx, cst_solve_plan *p, bool recorded, cst_solve_state **out) {
+  cst_solve_state *s = *out = cst_alloc(ctx, sizeof *s);
   if (!s) return CST_ENOMEM;
   s->ctx = ctx, s->plan = p, s->n_runs = p->per_row ? p->field->rows : 1;
-  bool recorded = q->operand[q->n_in + p->n_parts].read;
+  s->exact = p->o.exact || p->tangent || (recorded && p->gradient->needs & (CST_NEEDS_TAPE | CST_NEEDS_AGAIN | CST_NEEDS_TANGENT));
   if (p->per_row) CST_TRY(cst_field_refuse_coupled(p->field, "steps of each row's own for a field"));
-  s->schedules = s->schedule = cst_alloc(ctx, (s->n_runs + 1) * sizeof *s->schedules);
+  s->schedules = s->followed = s->schedule = cst_alloc(ctx, (s->n_runs + 1) * sizeof *s->schedules);
   if (!s->schedules) return CST_ENOMEM;
   CST_TRY(cst_field_rhs_new(p->field, cst_solve_rows(p), p->flags, (const char *const *)p->names, cst_solve_plan_programs(p, recorded), &s->rhs));
   cst_rhs *f = cst_field_rhs_base(s->rhs);
@@ -77,6 +75,16 @@ cst_status cst_solve_state_new(cst_context *ctx, const cst_instruction *q, size_
   if (!s->y || !s->capture) return CST_ENOMEM;
   s->values = s->capture + p->field->n_captures;
   return CST_OK;
+}
+
+cst_status cst_solve_state_new(cst_context *ctx, const cst_instruction *q, size_t rows, void **state) {
+  (void)rows;
+  cst_solve_plan *p = (cst_solve_plan *)q->attrs->object;
+  cst_solve_state *s = NULL;
+  const cst_operand *handles = &q->operand[q->n_in + p->n_parts]; /* record, schedule */
+  cst_status st = cst_solve_state_make(ctx, p, handles[0].read, &s);
+  if (s) s->exact |= handles[1].read; /* the tangent that follows is */
+  return *state = s, st;
 }
 
 /* Part p of a state vector: its offset and scalars a row. The field's order differs from the order of
@@ -113,7 +121,7 @@ void cst_solve_scatter(const cst_solve_state *s, void *const *parts, size_t i, c
   move(s, parts, i, (void *)(uintptr_t)y, true);
 }
 
-static cst_status keep_value(void *arg, size_t i, void *y, bool *jumped) {
+cst_status cst_solve_keep(void *arg, size_t i, void *y, bool *jumped) {
   (void)jumped;
   const cst_solve_state *s = arg;
   cst_solve_scatter(s, s->values, i, y);
@@ -156,28 +164,32 @@ static void count(cst_run *run, const cst_solve_state *s) {
 cst_status cst_solve_choose(cst_solve_state *s, const cst_operand *times, const double *all, size_t row) {
   if (s->plan->per_row) cst_field_rhs_select(s->rhs, row);
   s->row = row;
-  s->schedule = &s->schedules[row];
+  s->schedule = &s->followed[row];
   s->n_times = times->inner;
   s->times = times->type.space == CST_ROW ? all + row * times->inner : all;
   return cst_knots_merge(s, row, cst_solve_rows(s->plan));
 }
 
+cst_integration cst_solve_way(cst_solve_state *s) {
+  return (cst_integration){
+      .struct_size = sizeof(cst_integration), .rhs = cst_field_rhs_base(s->rhs), .times = s->times, .n_times = s->n_times,
+      .y = s->y, .schedule = s->schedule, .breaks = s->breaks, .n_breaks = s->n_breaks, .checkpoints = s->plan->o.checkpoints};
+}
+
 /* The rows under way. What a gradient needs of each row's own steps is kept when its cotangents come
  * (solve_back.c), but for the trajectory of an only row. */
 static cst_status run_one(cst_solve_state *s, bool replay, const double *times_dot) {
-  cst_integration run = {
-      .struct_size = sizeof run, .rhs = cst_field_rhs_base(s->rhs), .times = s->times, .n_times = s->n_times,
-      .y = s->y, .at = keep_value, .arg = s, .tape = s->plan->per_row ? NULL : s->tape,
-      .exact = s->tape != NULL, .schedule = s->schedule,
-      .replay = replay, .stats = &s->report.forward, .attempts = s->plan->o.trace ? &s->attempts : NULL,
-      .breaks = s->breaks, .n_breaks = s->n_breaks, .checkpoints = s->plan->o.checkpoints,
-      .trajectory = s->n_runs == 1 ? s->trajectory : NULL};
+  cst_integration run = cst_solve_way(s);
+  run.at = cst_solve_keep, run.arg = s, run.replay = replay, run.stats = &s->report.forward;
+  run.tape = s->plan->per_row ? NULL : s->tape, run.exact = s->exact;
+  run.trajectory = s->n_runs == 1 ? s->trajectory : NULL;
+  run.attempts = s->plan->o.trace ? &s->attempts : NULL;
   return s->plan->timed ? cst_solve_timed(s, &run, times_dot) : cst_integrate(s->integrator, &run);
 }
 
 static cst_status run_all(cst_solve_state *s, const cst_call *c, const double *times_dot) {
   const cst_operand *times = &c->q->operand[s->plan->n_parts];
-  bool replay = c->run->replay && s->replayed;
+  bool replay = s->plan->follows || (c->run->replay && s->replayed);
   for (size_t row = 0; row < s->n_runs; row++) {
     CST_TRY(cst_solve_choose(s, times, c->p[s->plan->n_parts], row));
     cst_solve_load(s, c->p);
@@ -206,18 +218,21 @@ cst_status cst_solve_run(const cst_call *c) {
   for (uint32_t i = 0; i < p->n_parts; i++) s->values[i] = c->p[c->q->n_in + i];
   for (uint32_t i = 0; i < p->field->n_captures; i++) s->capture[i] = c->p[p->n_parts + 1 + i];
   if (p->timed) s->capture[p->field->n_captures - 1] = s->clock;
+  if (p->follows) s->followed = (*(const cst_solve_state *const *)c->p[c->q->n_in - 1])->followed;
   cst_field_rhs_bind(s->rhs, (const void *const *)s->capture, c->run);
   if (s->tape) cst_tape_clear(s->tape);
   s->report = (cst_solve_report){.solves = 1};
   s->attempts.n = 0;
-  cst_status st = run_all(s, c, p->timed ? c->p[c->q->n_in - 1] : NULL);
+  cst_status st = run_all(s, c, p->timed ? c->p[p->n_parts + p->field->n_captures] : NULL);
   s->replayed = st == CST_OK;
   cst_solve_note_memory(s);
   s->report.status = st;
   s->report.t = s->report.forward.t;
   count(c->run, s);
-  void **record = (void **)c->p[c->q->n_in + p->n_parts];
-  if (record) *record = s;
+  for (uint32_t i = 0; i < 2; i++) { /* record, schedule */
+    void **handle = (void **)c->p[c->q->n_in + p->n_parts + i];
+    if (handle) *handle = s;
+  }
   if (st == CST_OK) return CST_OK;
   st = explain(s, st);
   forget(s);

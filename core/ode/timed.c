@@ -16,7 +16,11 @@
  * at the time t with t_dot = t_n_dot + s (t - t_n): a step of the tangent field with s k added and t_dot
  * fed in; both come in as the capture `clock` = (t_n_dot, s, t_n). An output inside a step stands at a
  * fixed fraction of it; what its own time moves beyond that adds dy/dt times the difference.
+ *
+ * A solver that decides more than its steps would lose its history where they begin to move. With it the tangent is
+ * that of the solution, one solve: y_dot - t0_dot f(y, t0) from t0 on, and at an output T_dot f(y, T) more.
  */
+#include <math.h>
 #include <string.h>
 
 #include "ode/plan.h"
@@ -113,11 +117,52 @@ static cst_status legs(timed *m) {
   size_t n = m->all->n, k = first_break(m);
   double from = m->dot[0], to = m->dot[m->s->n_times - 1];
   m->upto = 0;
+  if (from == 0 && to == 0) return leg(m, 0, n, 0, 0);
   CST_TRY(leg(m, 0, k, from, 0));
   if (k == n - 1) return leg(m, k, n, from, to - from);
   CST_TRY(leg(m, k, k + 1, from, -from));
   CST_TRY(leg(m, k + 1, n - 1, 0, 0));
   return leg(m, n - 1, n, 0, to);
+}
+
+/* ---- of the solution ------------------------------------------------------------------------------------- */
+
+/* The tangent parts of y += by times the field at time t, with which the value parts move; t of the side of the start
+ * where the field jumps. */
+static cst_status move_along(const timed *m, double t, bool left, double by, void *y) {
+  const cst_solve_state *s = m->s;
+  cst_rhs *f = cst_field_rhs_base(s->rhs);
+  size_t size = cst_dtype_size((cst_dtype)f->dtype);
+  for (size_t i = 0; left && i < s->n_breaks; i++)
+    if (s->breaks[i] == t) t = nextafter(t, -HUGE_VAL), left = false;
+  cst_status st = by == 0 ? CST_RETRY : f->eval(f, &t, y, s->slope);
+  if (st != CST_OK) return st == CST_RETRY ? CST_OK : st; /* where it is not defined nothing moves */
+  for (uint32_t p = 0, half = s->plan->n_parts / 2; p < half; p++) {
+    const cst_part *value = cst_solve_part(s, p), *tangent = cst_solve_part(s, p + half);
+    const void *slope = (const char *)s->slope + value->offset * size;
+    void *to = (char *)y + tangent->offset * size;
+    cst_kernels_get()->combine[f->dtype == CST_F64](value->n * f->rows, to, 1, &by, &slope, to);
+  }
+  return CST_OK;
+}
+
+static cst_status give_solution(void *arg, size_t i, void *y, bool *jumped) {
+  (void)jumped;
+  const timed *m = arg;
+  const cst_solve_state *s = m->s;
+  const cst_rhs *f = cst_field_rhs_base(s->rhs);
+  memcpy(m->moved, y, f->n * cst_dtype_size((cst_dtype)f->dtype));
+  bool forwards = s->times[0] < s->times[s->n_times - 1];
+  CST_TRY(move_along(m, s->times[i], forwards && s->times[i] > s->times[0], m->dot[i], m->moved));
+  cst_solve_scatter(s, s->values, i, m->moved);
+  return CST_OK;
+}
+
+static cst_status solution(timed *m) {
+  cst_solve_state *s = m->s;
+  s->clock[0] = 0, m->run->slope = NULL, m->run->at = give_solution;
+  CST_TRY(move_along(m, s->times[0], s->times[s->n_times - 1] < s->times[0], -m->dot[0], s->y));
+  return cst_integrate(s->integrator, m->run);
 }
 
 cst_status cst_solve_timed(cst_solve_state *s, cst_integration *run, const double *times_dot) {
@@ -130,8 +175,9 @@ cst_status cst_solve_timed(cst_solve_state *s, cst_integration *run, const doubl
   memcpy(start, s->y, f->n * cst_dtype_size((cst_dtype)f->dtype));
   s->clock[0] = times_dot[0], s->clock[1] = s->clock[2] = 0;
   run->at = give, run->arg = &m, run->slope = s->slope;
-  cst_status st = cst_integrate(s->integrator, run); /* finds the steps */
-  if (st == CST_OK && m.all->n > 0) {
+  bool known = run->replay && m.all->n > 0, of_solution = cst_solver_decides(s->plan->solver);
+  cst_status st = of_solution ? solution(&m) : known ? CST_OK : cst_integrate(s->integrator, run); /* finds the steps */
+  if (st == CST_OK && m.all->n > 0 && !of_solution) {
     memcpy(s->y, start, f->n * cst_dtype_size((cst_dtype)f->dtype));
     st = legs(&m);
   }

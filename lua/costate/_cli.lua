@@ -9,8 +9,9 @@ local usage_text <const> = [[
 usage: costate COMMAND ...
   run SCRIPT [--seed N] [--out DIR] [--threads N] [--dtype f32|f64] [--quiet] [--profile] [--NAME VALUE ...]
                          run a script; --help lists the options it declares
-  check SCRIPT [--json FILE] [...]
-                         compare every gradient method of the script's training step
+  check SCRIPT [--json FILE] [--directions N] [...]
+                         compare every gradient method of the script's training step; those that follow the solve
+                         once for every number only up to N of them (2048)
   bench [NAME...] [--json FILE] [--threads N] [--dtype f32|f64] [--inputs DIR]
                          time iterations of the standard workloads, in f32 unless told; keep their
                          inputs in DIR for other programs
@@ -195,12 +196,15 @@ end
 
 function commands.check(args)
   local positional, given, rest = prepare(args, { quiet = true, help = true })
-  local script = one_script(positional, "check")
+  local script, most = one_script(positional, "check"), whole(given, "directions", 1, math.maxinteger)
+  for i = #rest, 1, -1 do
+    if rest[i] == "directions" then table.remove(rest, i) end
+  end
   require "costate"
   local check = require "costate.check"
   local outcome = {}
   require("costate.train").intercept = function(t)
-    outcome.result = check.training(t)
+    outcome.result = check.training(t, most)
     error({ costate_exit = "checked" }, 0)
   end
   local run = require "costate.run"

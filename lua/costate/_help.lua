@@ -22,7 +22,8 @@ local function traits_of(e)
   local list = {}
   for name, set in pairs(e.traits) do if set then list[#list + 1] = name end end
   table.sort(list)
-  return (" (order %d%s%s)"):format(e.order, #list > 0 and ", " or "", table.concat(list, ", "))
+  if e.order then table.insert(list, 1, ("order %d"):format(e.order)) end
+  return #list > 0 and (" (%s)"):format(table.concat(list, ", ")) or ""
 end
 
 local function show(e) print(("%-11s %-28s %s%s"):format(e.kind, e.name, e.help or "", traits_of(e))) end

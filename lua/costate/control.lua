@@ -2,6 +2,7 @@
 -- cs.control: a function of time given by values at knots. A flow whose field uses one of its own time
 -- steps from knot to knot, where it jumps or bends.
 local core = require "costate.core"
+local hooks = require "costate._hooks"
 
 local kinds <const> = { constant = 0, linear = 1, hermite = 2 } -- numbers of the op, costate/build.h
 
@@ -10,6 +11,7 @@ local methods = {}
 
 --- Fields stand in a table of their own, so that every assignment is seen and refused.
 local data = setmetatable({}, { __mode = "k" })
+local made = 0 -- so far
 function Control.__index(u, k) return methods[k] or data[u][k] end
 
 local function check_kind(kind)
@@ -67,18 +69,20 @@ local function check_values(v)
   end
 end
 
+local function values_of(u) return hooks.control and hooks.control(u) or u.values end
+
 --- u(t): the value at a time (a number, a traced time, a list of times, or one a row).
 function Control:__call(t)
   if t == nil then core.fail("a control is called with a time: u(t)") end
   if type(t) == "table" and not core.kind(t) then t = core.tensor(t, "f64") end
-  return core.control(t, self.times, self.values, kinds[self.kind], 0)
+  return core.control(t, self.times, values_of(self), kinds[self.kind], 0)
 end
 
 --- du/dt at t, from the right.
 function methods:slope(t)
   if t == nil then core.fail("the slope of a control is asked at a time: u:slope(t)") end
   if type(t) == "table" and not core.kind(t) then t = core.tensor(t, "f64") end
-  return core.control(t, self.times, self.values, kinds[self.kind], 1)
+  return core.control(t, self.times, values_of(self), kinds[self.kind], 1)
 end
 
 function Control:__tostring()
@@ -110,8 +114,10 @@ local function new(times, values, kind)
   if bad then
     core.fail(("value %d of a control is not finite%s"):format(bad, values.rows and " (a row)" or ""))
   end
+  if hooks.probe then values = hooks.probe("controls", values) end
   local u = setmetatable({}, Control)
-  data[u] = { times = times, values = values, kind = kind }
+  made = made + 1
+  data[u] = { times = times, values = values, kind = kind, order = made }
   return u
 end
 

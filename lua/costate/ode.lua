@@ -11,6 +11,7 @@ local resolve = require("costate._ode_options").resolve
 local solution = require "costate._solution"
 local map = require "costate._map"
 local states = require "costate._state"
+local hooks = require "costate._hooks"
 
 local Flow = {}
 Flow.__index = Flow
@@ -87,15 +88,14 @@ function Flow:record(state)
   return tr:finish(results)
 end
 
---- For `costate check`: another gradient for every flow, and zeros added to states and times so that
---- their gradients can be asked for.
-local hooks = {}
-
+--- Under `costate check` with another gradient, whose options are the flow's if it is the flow's own; and all
+--- methods see the same values.
 function Flow:plan_options()
-  if not hooks.gradient then return self.options end
+  if not hooks.flow then return self.options end
   local o = {}
   for k, v in pairs(self.options) do o[k] = v end
-  if o.gradient ~= hooks.gradient then
+  o.exact = true
+  if hooks.gradient and core.find("gradient", o.gradient).name ~= hooks.gradient then
     o.gradient, o.gradient_options = hooks.gradient, nil
   end
   return o
@@ -105,7 +105,7 @@ end
 function Flow:plan_of(fn, state)
   local names, flags = {}, {}
   for i, p in ipairs(state.parts) do names[i], flags[i] = p.name, p.flags end
-  local key = table.concat(names, ",") .. ":" .. table.concat(flags, ",") .. (hooks.gradient or "")
+  local key = table.concat(names, ",") .. ":" .. table.concat(flags, ",") .. (hooks.flow and "check " .. (hooks.gradient or "") or "")
   for _, e in ipairs(self.plans) do
     if e.key == key and e.fn:equal(fn) then return e.plan end
   end
@@ -120,6 +120,7 @@ function Flow:follow(state, times)
   local zs = {}
   for i, p in ipairs(state.parts) do zs[i] = p.value end
   local fn, captures = self:record(state)
+  if hooks.flow then hooks.flow(self, state, times, captures) end
   return core.solve(self:plan_of(fn, state), zs, times, captures)
 end
 
@@ -145,8 +146,6 @@ function Flow:prepare(y0, t)
   if hooks.probe then
     for _, p in ipairs(state.parts) do p.value = hooks.probe("state", p.value) end
     times = hooks.probe("times", times)
-    hooks.solver = self.options.solver
-    hooks.rtol = math.max(hooks.rtol or 0, self.options.rtol)
   end
   return state, times
 end
@@ -297,4 +296,4 @@ function Flow.new(given)
   return flow
 end
 
-return { new = Flow.new, Flow = Flow, hooks = hooks }
+return { new = Flow.new, Flow = Flow }

@@ -52,20 +52,40 @@ static void push_schema(lua_State *L, const cst_option *o) {
   }
 }
 
+typedef struct trait {
+  uint32_t bit;
+  const char *name;
+} trait;
+
+static const trait solver_traits[] = {
+    {CST_ADAPTIVE, "adaptive"},     {CST_FSAL, "fsal"},     {CST_IMPLICIT, "implicit"},   {CST_SYMPLECTIC, "symplectic"},
+    {CST_STOCHASTIC, "stochastic"}, {CST_REVERSIBLE, "reversible"}, {CST_SINGLE, "single"}, {CST_F64_ONLY, "f64_only"},
+    {CST_MULTISTEP, "multistep"},   {CST_SELF_CONTROLLED, "self_controlled"}, {0, NULL}};
+static const trait gradient_traits[] = {
+    {CST_EXACT, "exact"}, {CST_CONTINUOUS, "continuous"}, {CST_APPROXIMATE, "approximate"}, {0, NULL}};
+static const trait gradient_needs[] = {
+    {CST_NEEDS_TAPE, "tape"}, {CST_NEEDS_AGAIN, "again"}, {CST_NEEDS_TANGENT, "tangent"}, {0, NULL}};
+
+/* entry[key] = { name = whether its bit is set, ... } */
+static void set_traits(lua_State *L, const char *key, const trait *list, uint32_t bits) {
+  lua_newtable(L);
+  for (; list->name; list++) {
+    lua_pushboolean(L, (bits & list->bit) != 0);
+    lua_setfield(L, -2, list->name);
+  }
+  lua_setfield(L, -2, key);
+}
+
 static void push_solver(lua_State *L, const cst_solver_type *t) {
-  static const struct { uint32_t bit; const char *name; } traits[] = {
-      {CST_ADAPTIVE, "adaptive"}, {CST_FSAL, "fsal"}, {CST_IMPLICIT, "implicit"},
-      {CST_SYMPLECTIC, "symplectic"}, {CST_STOCHASTIC, "stochastic"},
-      {CST_REVERSIBLE, "reversible"}, {CST_SINGLE, "single"}, {CST_F64_ONLY, "f64_only"},
-      {CST_MULTISTEP, "multistep"}, {CST_SELF_CONTROLLED, "self_controlled"}};
   lua_pushinteger(L, t->order);
   lua_setfield(L, -2, "order");
-  lua_newtable(L);
-  for (size_t i = 0; i < sizeof traits / sizeof *traits; i++) {
-    lua_pushboolean(L, (t->traits & traits[i].bit) != 0);
-    lua_setfield(L, -2, traits[i].name);
-  }
-  lua_setfield(L, -2, "traits");
+  set_traits(L, "traits", solver_traits, t->traits);
+}
+
+static void push_gradient(lua_State *L, const cst_gradient_type *t) {
+  set_traits(L, "traits", gradient_traits, CST_HAS(t, traits) ? t->traits : 0);
+  set_traits(L, "needs", gradient_needs, t->needs);
+  set_traits(L, "solver_needs", solver_traits, t->solver_needs);
 }
 
 static void push_entry(lua_State *L, const cst_entry *e) {
@@ -78,6 +98,7 @@ static void push_entry(lua_State *L, const cst_entry *e) {
   push_schema(L, e->options);
   lua_setfield(L, -2, "options");
   if (e->kind == CST_KIND_SOLVER) push_solver(L, e->type);
+  if (e->kind == CST_KIND_GRADIENT) push_gradient(L, e->type);
 }
 
 /* Returns nil and the context's message. */
@@ -190,8 +211,13 @@ static int suggest(lua_State *L) {
 static int accepts(lua_State *L) {
   const cst_gradient_type *g = lcs_check_entry(L, CST_KIND_GRADIENT, 1)->type;
   const cst_solver_type *s = lcs_check_entry(L, CST_KIND_SOLVER, 2)->type;
-  bool traits = (s->traits & g->solver_needs) == g->solver_needs;
-  if (!traits || g->accepts(cst_host_of(lcs_state_of(L)->ctx), s) != CST_OK) return push_reason(L);
+  for (const trait *t = solver_traits; t->name; t++)
+    if (g->solver_needs & ~s->traits & t->bit) {
+      lua_pushnil(L);
+      lua_pushfstring(L, "gradient '%s' needs a solver that is %s, which '%s' is not", g->name, t->name, s->name);
+      return 2;
+    }
+  if (g->accepts(cst_host_of(lcs_state_of(L)->ctx), s) != CST_OK) return push_reason(L);
   lua_pushboolean(L, 1);
   return 1;
 }

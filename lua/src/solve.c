@@ -50,6 +50,13 @@ static void keep(lua_State *L) {
   lua_pop(L, 1);
 }
 
+static bool boolean_field(lua_State *L, int arg, const char *name) {
+  lua_getfield(L, arg, name);
+  bool set = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return set;
+}
+
 static const cst_options *options_field(lua_State *L, int arg, const char *name) {
   lua_getfield(L, arg, name);
   const cst_options *o = lcs_check_options(L, lua_gettop(L));
@@ -78,9 +85,7 @@ static void read_options(lua_State *L, int arg, cst_solve_options *o) {
   o->checkpoints = (size_t)number_field(L, arg, "checkpoints", (double)o->checkpoints);
   double lower = number_field(L, arg, "band_lower", -1), upper = number_field(L, arg, "band_upper", -1);
   if (lower >= 0 && upper >= 0) o->lower = (size_t)lower, o->upper = (size_t)upper;
-  lua_getfield(L, arg, "trace");
-  o->trace = lua_toboolean(L, -1);
-  lua_pop(L, 1);
+  o->trace = boolean_field(L, arg, "trace"), o->exact = boolean_field(L, arg, "exact");
   o->per_row = strcmp(string_field(L, arg, "control", "batch"), "row") == 0;
 }
 

@@ -149,8 +149,10 @@ static int threads(lua_State *L) {
   return 1;
 }
 
-/* core.memory() -> allocations so far, live bytes, peak bytes, live blocks */
+/* core.memory([forget]) -> allocations so far, live bytes, peak bytes, live blocks; with `forget` the peak
+ * begins anew */
 static int memory(lua_State *L) {
+  if (lua_toboolean(L, 1)) cst_memory_forget_peak(lcs_state_of(L)->ctx);
   cst_memory m = cst_memory_of(lcs_state_of(L)->ctx);
   lua_pushinteger(L, (lua_Integer)m.allocations);
   lua_pushinteger(L, (lua_Integer)m.live_bytes);

@@ -421,7 +421,7 @@ function costate.broadcast_like(x, like) end
 ---@class costate.OdeOptions
 ---@field field fun(t: costate.Value, y: costate.Value|table<string, costate.Value>): costate.Value|table traced; or a model
 ---@field solver? string|table "dopri5", or { "name", option = ... }
----@field gradient? string|table "discrete" (exact), "backsolve" (O(1) memory), "interpolating", "quadrature" (any solver)
+---@field gradient? string|table "discrete" (exact), "reversible", "backsolve" (O(1) memory), "interpolating", "quadrature" (any solver), "forward", "finite"; see `costate help gradients`
 ---@field controller? string|table step-size control
 ---@field rtol? number 1e-6
 ---@field atol? number 1e-9
@@ -750,8 +750,10 @@ function costate.options(defaults) end
 ---Headline figures, merged into result.json.
 ---@param figures table<string, any>
 function costate.result(figures) end
----The table of `costate check` for a loss.
----@param given { loss: function, at: any, batch?: function }
+---The table of `costate check` for a loss: its gradient by every gradient method that applies, in parameters,
+---initial states, times and values of controls. Methods that follow a solve once for every number of it do so up to
+---`directions` of them (2048).
+---@param given { loss: function, at: any, batch?: function, directions?: integer }
 ---@return table
 function costate.check(given) end
 ---0 until x reaches `from`, then 1 - rate^(x - from).

@@ -8,7 +8,8 @@ static cst_status init(const cst_host *host) {
 #ifdef ADJOINT_GSL
   CST_TRY(host->register_gradient(host, &adjoint_quadrature));
 #endif
-  return CST_OK;
+  CST_TRY(host->register_gradient(host, &adjoint_forward));
+  return host->register_gradient(host, &adjoint_finite);
 }
 
 CST_PLUGIN {

@@ -12,10 +12,15 @@
 void adjoint_hermite_vjp(const cst_host *host, const cst_taped_step *s, const cst_step_vjp *v,
                          double x, const void *out_bar, void *y1_bar, void *f1_bar, double *x_bar);
 
+/* Time k as the field is asked there: where it jumps, in the step that ends at that time, and at the start in
+ * the one that begins (side.c). */
+double adjoint_side(const cst_solve_pullback *p, size_t k);
+
 /* Whether a solver stops at a field without a Jacobian; one with steps of its own choice has differences for it. */
 static inline bool adjoint_needs_jacobian(const cst_solver_type *s) {
   return s->traits & CST_IMPLICIT && !(s->traits & CST_SELF_CONTROLLED);
 }
 
-extern const cst_gradient_type adjoint_discrete, adjoint_backsolve, adjoint_interpolating;
+extern const cst_gradient_type adjoint_discrete, adjoint_backsolve, adjoint_interpolating, adjoint_forward,
+    adjoint_finite;
 extern const cst_gradient_type adjoint_quadrature; /* with GSL */

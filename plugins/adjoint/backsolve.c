@@ -67,4 +67,5 @@ const cst_gradient_type adjoint_backsolve = {
   .create = create,
   .destroy = destroy,
   .pullback = pullback,
+  .traits = CST_CONTINUOUS,
 };

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "continuous.h"
 
-#include <math.h>
-
 static size_t tail_count(const continuous *b) { return b->p->rhs->n - b->p->rhs->n_stage; }
 
 static void add(const continuous *b, size_t n, double c, const void *v, void *to) {
@@ -23,20 +21,10 @@ cst_status continuous_pull(continuous *b, double t, const void *z, const void *l
 
 /* ---- at an output -------------------------------------------------------------------------- */
 
-/* Time k as the field is asked: where it jumps, in the step that ends there, and at the start in the one
- * that begins. */
-static double side(const cst_solve_pullback *p, size_t k) {
-  double t = p->times[k], from = p->times[0], to = p->times[p->n_times - 1];
-  bool left = k > 0 ? from < t : to < t;
-  for (size_t i = 0; left && CST_HAS(p, breaks) && i < p->n_breaks; i++)
-    if (p->breaks[i] == t) return nextafter(t, -HUGE_VAL);
-  return t;
-}
-
 /* a . f(z_k, t_k), the tail of a given apart. */
 static cst_status along(continuous *b, size_t k, const void *a, const void *tail, double *sum) {
   cst_rhs *f = b->p->rhs;
-  double t = side(b->p, k);
+  double t = adjoint_side(b->p, k);
   CST_TRY(f->eval(f, &t, b->value, b->slope));
   *sum = b->host->dot(f->dtype, f->n_stage, a, b->slope);
   if (tail_count(b))

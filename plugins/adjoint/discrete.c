@@ -248,4 +248,5 @@ const cst_gradient_type adjoint_discrete = {
   .create = create,
   .destroy = destroy,
   .pullback = pullback,
+  .traits = CST_EXACT,
 };

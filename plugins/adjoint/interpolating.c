@@ -50,4 +50,5 @@ const cst_gradient_type adjoint_interpolating = {
   .create = create,
   .destroy = destroy,
   .pullback = pullback,
+  .traits = CST_CONTINUOUS,
 };

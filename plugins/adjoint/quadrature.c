@@ -170,4 +170,5 @@ const cst_gradient_type adjoint_quadrature = {
   .create = create,
   .destroy = destroy,
   .pullback = pullback,
+  .traits = CST_CONTINUOUS,
 };

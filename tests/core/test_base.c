@@ -69,6 +69,8 @@ static void test_alloc_is_aligned_and_zero(void) {
   CU_ASSERT_EQUAL(after.live_bytes, before.live_bytes);
   CU_ASSERT_EQUAL(after.allocations, before.allocations + 43);
   CU_ASSERT(after.peak_bytes >= before.live_bytes + 294);
+  cst_memory_forget_peak(ctx);
+  CU_ASSERT_EQUAL(cst_memory_of(ctx).peak_bytes, after.live_bytes);
   cst_free(ctx, NULL);
   cst_context_free(ctx);
   CU_ASSERT_EQUAL(c.live, 0);

@@ -376,6 +376,28 @@ static void test_cost(void) {
   taped_free(&t);
 }
 
+/* ---- by directions ------------------------------------------------------------------------------ */
+
+/* Their derivatives are compared by tests/lua/gradients_spec.lua; here nobody offers to follow the solve. */
+static void test_without_services(void) {
+  const char *methods[] = {"adjoint.forward", "adjoint.finite"}, *said[] = {"tangents", "followed again"};
+  taped t;
+  gradient g;
+  taped_new(&t, ctx, 2, field_lotka, CST_F64, "dopri5", false, 0);
+  CU_ASSERT_EQUAL(taped_solve(&t, gradient_start, gradient_forth, 9, true), CST_OK);
+  for (int i = 0; i < 2; i++) {
+    const cst_gradient_type *m = cst_find(ctx, CST_KIND_GRADIENT, methods[i])->type;
+    cst_options *o = NULL;
+    CU_ASSERT_EQUAL_FATAL(cst_options_new(ctx, methods[i], m->options, NULL, 0, &o), CST_OK);
+    void *state = method_new(&t, m, o);
+    CU_ASSERT_EQUAL(method_run(&t, m, state, &g, NULL), CST_EUNSUPPORTED);
+    CU_ASSERT_PTR_NOT_NULL(strstr(cst_message(ctx), said[i]));
+    m->destroy(cst_host_of(ctx), state);
+    cst_options_free(ctx, o);
+  }
+  taped_free(&t);
+}
+
 int cst_suite_adjoint(void) {
   static CU_TestInfo tests[] = {{"discrete is the derivative of the steps", test_discrete},
                                 {"discrete on a stiff problem", test_stiff},
@@ -386,6 +408,7 @@ int cst_suite_adjoint(void) {
                                 {"single precision", test_single_precision},
                                 {"backsolve converges with the tolerance", test_backsolve},
                                 {"cost", test_cost},
+                                {"a solve that cannot be followed again", test_without_services},
                                 CU_TEST_INFO_NULL};
   CU_SuiteInfo suites[] = {{"adjoint", open, close, NULL, NULL, tests}, CU_SUITE_INFO_NULL};
   return CU_register_suites(suites) != CUE_SUCCESS;

@@ -34,6 +34,8 @@ typedef struct cst_memory {
   uint64_t allocations; /* calls since the context was made */
 } cst_memory;
 cst_memory cst_memory_of(const cst_context *ctx);
+/* From now on the peak is that of what follows. */
+void cst_memory_forget_peak(cst_context *ctx);
 
 /* Records what went wrong and returns `status`. The message holds the formatted text; the advice of
  * the status is apart (cst_status_advice). Nested calls prepend context with cst_fail_note. */

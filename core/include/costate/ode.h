@@ -261,6 +261,25 @@ typedef struct cst_schedule {
   size_t *first, n_runs, from;
 } cst_schedule;
 
+/* The run that holds step k of all. */
+static inline size_t cst_schedule_run(const cst_schedule *s, size_t k) {
+  size_t low = 0, high = s->n_runs;
+  if (!s->first) return k;
+  while (high - low > 1) {
+    size_t middle = low + (high - low) / 2;
+    if (s->first[middle] <= k) low = middle;
+    else high = middle;
+  }
+  return low;
+}
+
+/* Where step k starts, and its size. */
+static inline double cst_schedule_t(const cst_schedule *s, size_t k) {
+  size_t run = cst_schedule_run(s, s->from + k);
+  return s->first ? s->t[run] + (double)(s->from + k - s->first[run]) * s->h[run] : s->t[run];
+}
+static inline double cst_schedule_h(const cst_schedule *s, size_t k) { return s->h[cst_schedule_run(s, s->from + k)]; }
+
 typedef struct cst_integrator cst_integrator;
 
 /* One accepted step on the tape, oldest first. Every value of the field has one owner, through whose
@@ -351,6 +370,9 @@ typedef struct cst_integrator_config {
 
 /* ---- gradient methods ---------------------------------------------------------------------- */
 
+/* Is given value i of a solve, a state vector, or its tangent. */
+typedef cst_status cst_value_fn(void *arg, size_t i, const void *y);
+
 /* What pullback is given: the finished forward solve and the cotangents of its values. */
 typedef struct cst_solve_pullback {
   uint32_t struct_size;
@@ -379,6 +401,21 @@ typedef struct cst_solve_pullback {
   const double *breaks;           /* of the forward solve: for integrations backwards */
   size_t n_breaks;
   cst_trajectory *trajectory;     /* NEEDS_TRAJECTORY: of the forward solve */
+  /* The forward solve followed again, for methods that go by directions. Vectors are of one run: of the rows
+   * of `rhs`, of captures the scalars that capture_count says. */
+  const void *const *capture;     /* values, in the order of capture_bar */
+  const bool *capture_row;        /* its scalars lead with the rows */
+  bool separable;                 /* no row of the values depends on another row of the state or of a capture of rows */
+  const cst_schedule *schedule;   /* the steps that were taken */
+  void *directions;               /* of the two functions that follow */
+  /* NEEDS_AGAIN: the solve from y0 with these captures (NULL: as they are, as is an entry that is NULL) at these
+   * n_times times (NULL: its own), along its own steps (see cst_schedule); `at` for every value in order. */
+  cst_status (*again)(void *directions, const void *y0, const void *const *captures, const double *times,
+                      cst_value_fn *at, void *arg);
+  /* NEEDS_TANGENT: the tangent of the values along a direction of y0, captures and times (each NULL: still),
+   * the derivative of the same steps. A value moves with its own time, with times[0] and with the last time. */
+  cst_status (*tangent)(void *directions, const void *y0_dot, const void *const *capture_dot, const double *times_dot,
+                        cst_value_fn *at, void *arg);
 } cst_solve_pullback;
 
 typedef struct cst_gradient_config {
@@ -389,7 +426,19 @@ typedef struct cst_gradient_config {
   size_t n_captures_scalars;            /* all captures together */
 } cst_gradient_config;
 
-enum { CST_NEEDS_TAPE = 1, CST_NEEDS_TRAJECTORY = 2 };
+enum {
+  CST_NEEDS_TAPE = 1,
+  CST_NEEDS_AGAIN = 2,   /* cst_solve_pullback.again */
+  CST_NEEDS_TANGENT = 4, /* cst_solve_pullback.tangent */
+  CST_NEEDS_TRAJECTORY = 8
+};
+
+/* What a gradient is the gradient of: exactly one is set. */
+enum {
+  CST_EXACT = 1,      /* the steps that were taken, to round-off (where `exact` of a step can be had) */
+  CST_CONTINUOUS = 2, /* the solution: it shrinks towards it with the tolerances */
+  CST_APPROXIMATE = 4 /* the steps taken, but for an error of its own (differences) */
+};
 
 typedef struct cst_gradient_type {
   uint32_t struct_size;
@@ -402,4 +451,5 @@ typedef struct cst_gradient_type {
   cst_status (*create)(const cst_gradient_config *c, void **state); /* REQUIRED; *state only on success */
   void (*destroy)(const cst_host *host, void *state);               /* REQUIRED */
   cst_status (*pullback)(void *state, const cst_solve_pullback *p); /* REQUIRED */
+  uint32_t traits; /* may lie outside struct_size: then not known */
 } cst_gradient_type;

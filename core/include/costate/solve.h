@@ -11,7 +11,7 @@
 
 typedef struct cst_solve_options {
   const char *solver;        /* "dopri5", "rk.dopri5", "gsl.rk8pd" */
-  const char *gradient;      /* "discrete", "interpolating", "quadrature", "backsolve" */
+  const char *gradient;      /* "discrete", "reversible", "backsolve", "interpolating", "quadrature", "forward", "finite" */
   const char *controller;    /* "i", "pi" */
   const cst_options *solver_options, *gradient_options, *controller_options; /* resolved, or NULL */
   double rtol, atol;
@@ -23,6 +23,7 @@ typedef struct cst_solve_options {
   size_t checkpoints;        /* of a gradient that stores: this many states and no records; 0: what memory allows */
   size_t lower, upper;       /* bandwidths of the Jacobian of a row, for implicit solvers; SIZE_MAX: dense */
   bool trace;                /* keep every attempted step for cst_workspace_attempts */
+  bool exact;                /* implicit steps are solved to round-off also where no gradient asks for it */
   bool per_row;              /* every row takes steps of its own and may have times of its own */
 } cst_solve_options;
 

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * finite, times. Value i moves with its own time, with times[0], by which all steps are shifted, and with the last
+ * time, to which the last step is cut.
+ *
+ *  - Times between are moved together, each inside the step it lies in (from one step to the next the dense
+ *    output may bend), and each value gives the product that is its own. At the end of a step it moves along the
+ *    field, dL/dt_i = g_i . f(z_i, t_i), as it does when it repeats an end of the solve.
+ *  - With times[0] go the times before the first break of the field, so that they stay where they are among the
+ *    steps; with the last time those that would be passed. What these move by themselves is taken off:
+ *    dL/dt_0 = (L(t_0 + h, t_i + h, ..) - L(t_0 - h, t_i - h, ..)) / 2h - sum_i dL/dt_i.
+ *
+ * h is at most a quarter of the step that an end makes longer or shorter: the last one or, of the start, the first
+ * that ends at a break. At a break of the field an end is moved inwards alone.
+ */
+#include "finite.h"
+
+#include <math.h>
+
+static double *own(const adjoint_sweep *s) { return s->times + s->p->n_times; }       /* dL/dt_i, t_i alone */
+static double *shift(const adjoint_sweep *s) { return s->times + 2 * s->p->n_times; } /* of every time */
+static size_t *order(const adjoint_sweep *s) { return (size_t *)(void *)(s->times + 3 * s->p->n_times); }
+
+static bool at_break(const cst_solve_pullback *p, double t) {
+  for (size_t i = 0; i < p->n_breaks; i++)
+    if (p->breaks[i] == t) return true;
+  return false;
+}
+
+/* ---- moved times ------------------------------------------------------------------------------------------------ */
+
+/* s->times = times + c shift in the order of the solve; order[k] is the value that stands k-th there. */
+static void moved_times(adjoint_sweep *s, double c) {
+  const cst_solve_pullback *p = s->p;
+  double way = p->times[p->n_times - 1] < p->times[0] ? -1 : 1;
+  for (size_t i = 0; i < p->n_times; i++) {
+    double t = p->times[i] + c * shift(s)[i];
+    size_t k = i;
+    for (; k > 0 && (s->times[k - 1] - t) * way > 0; k--) s->times[k] = s->times[k - 1], order(s)[k] = order(s)[k - 1];
+    s->times[k] = t, order(s)[k] = i;
+  }
+}
+
+static cst_status collect(void *arg, size_t k, const void *z) {
+  adjoint_sweep *s = arg;
+  return adjoint_sweep_collect(s, order(s)[k], z);
+}
+
+static cst_status collect_own(void *arg, size_t k, const void *z) {
+  adjoint_sweep *s = arg;
+  size_t i = order(s)[k];
+  if (shift(s)[i] == 0 || !s->p->value_bar(s->p->self, i, s->bar)) return CST_OK;
+  own(s)[i] += s->weight / shift(s)[i] * s->host->dot(s->p->rhs->dtype, s->p->rhs->n, s->bar, z);
+  return CST_OK;
+}
+
+static cst_status follow(adjoint_sweep *s, const finite_stencil *of, cst_value_fn *at) {
+  cst_status st = CST_OK;
+  for (int k = 0; k < of->n && st == CST_OK; k++) {
+    moved_times(s, of->at[k]);
+    s->weight = of->weight[k];
+    st = s->p->again(s->p->directions, s->y0, NULL, s->times, at, s);
+  }
+  s->weight = 1;
+  return st;
+}
+
+/* ---- between the ends ----------------------------------------------------------------------------------------- */
+
+/* How far t lies from the start and the end of its step; both zero: it is one. */
+static void room(const cst_solve_pullback *p, double t, double *before, double *after) {
+  const cst_schedule *steps = p->schedule;
+  double last = p->times[p->n_times - 1], way = last < p->times[0] ? -1 : 1;
+  size_t low = 0, high = steps->n; /* t[low] <= t < t[high] along the way */
+  while (high - low > 1) {
+    size_t middle = low + (high - low) / 2;
+    if ((cst_schedule_t(steps, middle) - t) * way <= 0) low = middle;
+    else high = middle;
+  }
+  *before = steps->n ? fabs(t - cst_schedule_t(steps, low)) : 0;
+  *after = fabs((high < steps->n ? cst_schedule_t(steps, high) : last) - t);
+  if (*before == 0 || *after == 0) *before = *after = 0;
+}
+
+/* Sets the shift of every time between that is to be differenced so; returns how many. */
+static size_t choose(adjoint_sweep *s, bool one_sided) {
+  const cst_solve_pullback *p = s->p;
+  size_t n = 0;
+  double way = p->times[p->n_times - 1] < p->times[0] ? -1 : 1;
+  for (size_t i = 0; i < p->n_times; i++) {
+    double before, after, h = finite_increment(s, p->times[i]);
+    room(p, p->times[i], &before, &after);
+    bool between = i > 0 && i + 1 < p->n_times && before > 0, near = before < h || after < h;
+    double side = after < before ? -way * fmin(h, before / 2) : way * fmin(h, after / 2);
+    shift(s)[i] = !between || near != one_sided ? 0 : near ? side : h;
+    n += shift(s)[i] != 0;
+  }
+  return n;
+}
+
+/* Times that are the end of a step or of the solve, but for these two themselves. */
+static cst_status along_the_field(adjoint_sweep *s) {
+  const cst_solve_pullback *p = s->p;
+  size_t n = p->schedule->n ? p->n_times - 1 : p->n_times; /* with no step all times are one */
+  for (size_t i = 1; i < n; i++) {
+    double before, after;
+    room(p, p->times[i], &before, &after);
+    if (before == 0) CST_TRY(adjoint_sweep_field(s, i, &own(s)[i]));
+  }
+  return CST_OK;
+}
+
+static cst_status between(adjoint_sweep *s) {
+  const cst_solve_pullback *p = s->p;
+  for (size_t i = 0; i < p->n_times; i++) own(s)[i] = 0;
+  CST_TRY(along_the_field(s));
+  if (choose(s, false)) CST_TRY(follow(s, &finite_central, collect_own));
+  if (choose(s, true)) CST_TRY(follow(s, &finite_one_sided, collect_own));
+  for (size_t i = 1; i < p->n_times; i++) p->times_bar[i] += own(s)[i];
+  return CST_OK;
+}
+
+/* ---- the ends -------------------------------------------------------------------------------------------------- */
+
+/* The step that the start makes longer or shorter: the first that ends at a break, or the last. */
+static size_t changing(const cst_solve_pullback *p) {
+  const cst_schedule *steps = p->schedule;
+  for (size_t k = 0; k + 1 < steps->n; k++)
+    if (at_break(p, cst_schedule_t(steps, k + 1))) return k;
+  return steps->n - 1;
+}
+
+/* Difference along shift, of size h inwards at the end e; what moved times do by themselves is taken off. */
+static cst_status end(adjoint_sweep *s, size_t e, double h) {
+  const cst_solve_pullback *p = s->p;
+  double taken = 0;
+  for (size_t i = 0; i < p->n_times; i++)
+    if (shift(s)[i] != 0) taken += own(s)[i];
+  CST_TRY(follow(s, at_break(p, p->times[e]) ? &finite_one_sided : &finite_central, collect));
+  p->times_bar[e] += adjoint_sweep_take(s) / h - taken;
+  return CST_OK;
+}
+
+static double increment_at(const adjoint_sweep *s, size_t e, size_t step) {
+  return fmin(finite_increment(s, s->p->times[e]), fabs(cst_schedule_h(s->p->schedule, step)) / 4);
+}
+
+static cst_status start(adjoint_sweep *s, double way) {
+  const cst_solve_pullback *p = s->p;
+  const cst_schedule *steps = p->schedule;
+  size_t step = changing(p);
+  double h = increment_at(s, 0, step), stands = step + 1 < steps->n ? cst_schedule_t(steps, step + 1) : p->times[p->n_times - 1];
+  for (size_t i = 0; i < p->n_times; i++) shift(s)[i] = (stands - p->times[i]) * way > 2 * h ? way * h : 0;
+  return end(s, 0, way * h);
+}
+
+static cst_status finish(adjoint_sweep *s, double way) {
+  const cst_solve_pullback *p = s->p;
+  size_t last = p->n_times - 1;
+  double h = increment_at(s, last, p->schedule->n - 1);
+  for (size_t i = 0; i <= last; i++) shift(s)[i] = (p->times[last] - p->times[i]) * way <= 2 * h ? -way * h : 0;
+  return end(s, last, -way * h);
+}
+
+cst_status finite_times(adjoint_sweep *s) {
+  const cst_solve_pullback *p = s->p;
+  if (!p->times_bar || p->n_times < 2) return CST_OK;
+  if (adjoint_sweep_decides(p->solver)) return finite_times_of_solution(s);
+  CST_TRY(between(s));
+  if (p->schedule->n == 0) { /* all values are one */
+    for (size_t i = 1; i < p->n_times; i++) p->times_bar[0] -= own(s)[i];
+    return CST_OK;
+  }
+  double way = p->times[p->n_times - 1] < p->times[0] ? -1 : 1;
+  CST_TRY(start(s, way));
+  return finish(s, way);
+}
