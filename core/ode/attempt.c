@@ -84,7 +84,7 @@ static cst_status take(cst_integrator *i) {
   s->t = &r->t_field, s->h = &r->used, s->t1 = &r->t1_field;
   s->y = r->y, s->f0 = r->f0_valid ? r->f0 : NULL, s->f0_residual = r->f0_residual;
   s->tape = recording(r) ? r->in->tape : NULL;
-  s->dense_wanted = r->in->n_events || cst_followed(r) || (r->next < r->in->n_times &&
+  s->dense_wanted = r->in->n_events || r->trajectory || (r->next < r->in->n_times &&
                                         (r->in->times[r->next] - r->t1) * r->direction < 0);
   s->y1 = r->y1, s->f1 = r->f1, s->f1_residual = NULL;
   s->error = estimate ? i->error : NULL;

@@ -7,15 +7,12 @@
 #include "ode/integrate_internal.h"
 #include "ode/trajectory.h"
 
-cst_trajectory *cst_followed(const cst_progress *r) {
-  return CST_HAS(r->in, trajectory) ? r->in->trajectory : NULL;
-}
-
 /* A cubic (of the driver) at least. */
 void cst_follow_start(cst_integrator *i) {
   const cst_solver_type *s = i->config.solver;
-  cst_trajectory *y = cst_followed(&i->run);
-  if (y) cst_trajectory_begin(y, i->config.dtype, i->run.rhs->n_stage, s->dense && s->dense_order > 3 ? s->dense_order : 3);
+  cst_trajectory *y = i->run.trajectory;
+  int degree = s->dense && s->dense_order > 3 ? s->dense_order : 3;
+  if (y) cst_trajectory_begin(y, i->config.dtype, i->run.rhs->n_stage, degree);
 }
 
 static cst_status no_room(cst_integrator *i, const cst_trajectory *y) {
@@ -29,7 +26,7 @@ static cst_status no_room(cst_integrator *i, const cst_trajectory *y) {
 
 cst_status cst_follow_step(cst_integrator *i) {
   cst_progress *r = &i->run;
-  cst_trajectory *y = cst_followed(r);
+  cst_trajectory *y = r->trajectory;
   unsigned char *rest;
   if (!y) return CST_OK;
   cst_status st = cst_trajectory_push(y, r->t, r->used, r->y, &rest);
@@ -43,6 +40,6 @@ cst_status cst_follow_step(cst_integrator *i) {
 }
 
 void cst_follow_jump(cst_integrator *i) {
-  cst_trajectory *y = cst_followed(&i->run);
+  cst_trajectory *y = i->run.trajectory;
   if (y) cst_trajectory_part(y);
 }

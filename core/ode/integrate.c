@@ -225,7 +225,8 @@ static void enter(cst_integrator *i, const cst_integration *in) {
   cst_rhs *f = in->rhs;
   i->run = (cst_progress){.in = in, .rhs = f, .start = in->times[0], .finish = in->times[in->n_times - 1],
                      .t = in->times[0], .anchor = in->times[0], .clip = SIZE_MAX, .y = i->y[0],
-                     .evaluations_before = f->evaluations};
+                     .evaluations_before = f->evaluations,
+                     .trajectory = CST_HAS(in, trajectory) ? in->trajectory : NULL};
   i->run.step = (cst_step){.struct_size = sizeof(cst_step), .rhs = f, .noise = in->noise,
                            .controlled = i->controlled, .n_controlled = i->n_controlled,
                            .rtol = i->config.rtol, .atol = i->config.atol};

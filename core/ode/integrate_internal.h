@@ -36,6 +36,7 @@ typedef struct cst_progress {
   void *y1, *f1, *f1_residual;
   bool f0_valid, f0_own, f1_own;
   bool thin;               /* the tape takes no more records, only states of some steps */
+  cst_trajectory *trajectory; /* of the run; NULL: none */
   cst_step step;
   cst_tape_place mark;     /* before the attempt */
   double error;            /* norm of the last attempt, 1 being the tolerance */
@@ -115,7 +116,6 @@ cst_status cst_sample(cst_integrator *i, double x, void *y, void *slope);
 cst_status cst_interpolate(cst_integrator *i, double x);
 
 /* follow.c: the trajectory of a run, when there is one. */
-cst_trajectory *cst_followed(const cst_progress *r);
 void cst_follow_start(cst_integrator *i);
 cst_status cst_follow_step(cst_integrator *i); /* before the outputs of the step */
 void cst_follow_jump(cst_integrator *i);

@@ -35,8 +35,8 @@ static cst_status accepts(const cst_host *host, const cst_solver_type *s) {
   if (adjoint_needs_jacobian(s))
     return host->fail(host, CST_EUNSUPPORTED,
                       "solver '%s' needs a Jacobian, which the adjoint equation of backsolve does not give (and a stiff "
-                      "field is not to be solved backwards): use gradient = \"interpolating\", or gradient = \"discrete\" "
-                      "with trbdf2, kencarp4 or kencarp5",
+                      "field is not to be solved backwards): use gradient = \"interpolating\", or \"discrete\" with trbdf2, "
+                      "kencarp4 or kencarp5",
                       s->name);
   return CST_OK;
 }

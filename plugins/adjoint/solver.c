@@ -33,5 +33,6 @@ const cst_solver_type *continuous_solver(const cst_host *host, const char *name,
 cst_status continuous_accepts(const cst_host *host, const cst_solver_type *s) {
   if (!(s->traits & CST_STOCHASTIC)) return CST_OK;
   return host->fail(host, CST_EUNSUPPORTED,
-                    "the adjoint equation is not that of the stochastic solver '%s': use gradient = \"discrete\"", s->name);
+                    "the adjoint equation is not that of the stochastic solver '%s': use gradient = \"discrete\"",
+                    s->name);
 }

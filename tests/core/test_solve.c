@@ -188,6 +188,20 @@ static void backsolve_converges(void) {
   compare("tsit5", "backsolve", 1e-10, 1e-7);
 }
 
+static void along_the_solution(void) {
+  static const char *const gradient[] = {"interpolating", "quadrature"};
+#ifdef CST_TEST_GSL
+  const int n = 2;
+#else
+  const int n = 1;
+#endif
+  for (int i = 0; i < n; i++) {
+    compare("dopri5", gradient[i], 1e-7, 2e-5);
+    compare("tsit5", gradient[i], 1e-10, 1e-7);
+    compare("kencarp4", gradient[i], 1e-9, 1e-6);
+  }
+}
+
 static void threads_change_nothing(void) {
   double loss[3];
   double *bar[3][N_IN];
@@ -308,6 +322,7 @@ int cst_suite_solve(void) {
   CU_pSuite s = CU_add_suite("solve", NULL, NULL);
   return s && CU_add_test(s, "discrete gradients are exact", discrete_is_exact) &&
          CU_add_test(s, "backsolve converges", backsolve_converges) &&
+         CU_add_test(s, "interpolating and quadrature converge", along_the_solution) &&
          CU_add_test(s, "threads change nothing", threads_change_nothing) &&
          CU_add_test(s, "many captures accumulate", many_captures_accumulate) &&
          CU_add_test(s, "a short batch is refused", a_short_batch_is_refused) &&
