@@ -216,6 +216,11 @@ static cst_status tangent(void *directions, const void *y0_dot, const void *cons
   return CST_OK;
 }
 
+static void taken(void *directions, size_t k, double *t, double *h) {
+  const cst_schedule *steps = ((const cst_directions *)directions)->s->schedule;
+  *t = cst_schedule_t(steps, k), *h = cst_schedule_h(steps, k);
+}
+
 void cst_directions_offer(cst_directions *d, cst_solve_state *s, const cst_call *c, cst_solve_pullback *back) {
   d->s = s, d->call = c, d->first = c->p + 2 + d->plan->n_parts + d->n_captures;
   for (uint32_t i = 0; i < d->n_captures; i++) {
@@ -223,7 +228,7 @@ void cst_directions_offer(cst_directions *d, cst_solve_state *s, const cst_call 
     if (!d->has[i]) back->capture_bar[i] = NULL;
   }
   back->capture = d->standing, back->capture_row = d->row, back->separable = d->separable;
-  back->schedule = s->schedule, back->directions = d;
-  back->again = again;
+  back->n_taken = s->schedule->n, back->taken = taken;
+  back->directions = d, back->again = again;
   if (d->tangent[0]) back->tangent = tangent;
 }

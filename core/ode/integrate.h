@@ -29,6 +29,9 @@ void cst_integrator_bind(cst_integrator *i, const double *times, const double *b
 void *cst_integrator_solver_state(const cst_integrator *i);
 const cst_integrator_config *cst_integrator_config_of(const cst_integrator *i);
 
+/* Step k of a schedule: where it starts, its size. */
+double cst_schedule_t(const cst_schedule *s, size_t k);
+double cst_schedule_h(const cst_schedule *s, size_t k);
 size_t cst_schedule_bytes(const cst_schedule *s);
 void cst_schedule_free(cst_context *ctx, cst_schedule *s);
 

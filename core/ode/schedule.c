@@ -16,6 +16,24 @@ size_t cst_schedule_bytes(const cst_schedule *s) {
   return s->n_runs * (sizeof *s->t + sizeof *s->h + (s->first ? sizeof *s->first : 0));
 }
 
+/* The run that holds step k of all. */
+static size_t run_of(const cst_schedule *s, size_t k) {
+  size_t low = 0, high = s->n_runs;
+  if (!s->first) return k;
+  while (high - low > 1) {
+    size_t middle = low + (high - low) / 2;
+    if (s->first[middle] <= k) low = middle;
+    else high = middle;
+  }
+  return low;
+}
+
+double cst_schedule_t(const cst_schedule *s, size_t k) {
+  size_t run = run_of(s, s->from + k);
+  return s->first ? s->t[run] + (double)(s->from + k - s->first[run]) * s->h[run] : s->t[run];
+}
+double cst_schedule_h(const cst_schedule *s, size_t k) { return s->h[run_of(s, s->from + k)]; }
+
 /* All arrays have the capacity, which is counted when all have grown. */
 static cst_status grow(cst_context *ctx, cst_schedule *s, bool counted) {
   size_t capacity[3] = {s->capacity, s->capacity, s->first ? s->capacity : 0};

@@ -155,8 +155,8 @@ end
 
 --- The result as plain numbers, for JSON.
 function M.plain(result)
-  return { rows = result.rows, ok = result.ok, solver = table.concat(result.solvers, ", "), rtol = result.rtol, loss = result.loss,
-    directions = result.directions }
+  return { rows = result.rows, ok = result.ok, solver = table.concat(result.solvers, ", "), rtol = result.rtol,
+    loss = result.loss, directions = result.directions }
 end
 
 --- cs.check { loss = f, at = model }: the same for a loss of no arguments; prints the table.

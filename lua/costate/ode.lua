@@ -105,7 +105,8 @@ end
 function Flow:plan_of(fn, state)
   local names, flags = {}, {}
   for i, p in ipairs(state.parts) do names[i], flags[i] = p.name, p.flags end
-  local key = table.concat(names, ",") .. ":" .. table.concat(flags, ",") .. (hooks.flow and "check " .. (hooks.gradient or "") or "")
+  local under_check = hooks.flow and "check " .. (hooks.gradient or "") or ""
+  local key = table.concat(names, ",") .. ":" .. table.concat(flags, ",") .. under_check
   for _, e in ipairs(self.plans) do
     if e.key == key and e.fn:equal(fn) then return e.plan end
   end

@@ -67,19 +67,40 @@ static cst_status follow(adjoint_sweep *s, const finite_stencil *of, cst_value_f
 
 /* ---- between the ends ----------------------------------------------------------------------------------------- */
 
-/* How far t lies from the start and the end of its step; both zero: it is one. */
-static void room(const cst_solve_pullback *p, double t, double *before, double *after) {
-  const cst_schedule *steps = p->schedule;
-  double last = p->times[p->n_times - 1], way = last < p->times[0] ? -1 : 1;
-  size_t low = 0, high = steps->n; /* t[low] <= t < t[high] along the way */
+static double start_of(const cst_solve_pullback *p, size_t k) {
+  double t, h;
+  p->taken(p->directions, k, &t, &h);
+  return t;
+}
+
+static double size_of(const cst_solve_pullback *p, size_t k) {
+  double t, h;
+  p->taken(p->directions, k, &t, &h);
+  return fabs(h);
+}
+
+/* The step in which t lies, and the end of a step. */
+static size_t step_of(const cst_solve_pullback *p, double t) {
+  double way = p->times[p->n_times - 1] < p->times[0] ? -1 : 1;
+  size_t low = 0, high = p->n_taken; /* start of low <= t < start of high along the way */
   while (high - low > 1) {
     size_t middle = low + (high - low) / 2;
-    if ((cst_schedule_t(steps, middle) - t) * way <= 0) low = middle;
+    if ((start_of(p, middle) - t) * way <= 0) low = middle;
     else high = middle;
   }
-  *before = steps->n ? fabs(t - cst_schedule_t(steps, low)) : 0;
-  *after = fabs((high < steps->n ? cst_schedule_t(steps, high) : last) - t);
-  if (*before == 0 || *after == 0) *before = *after = 0;
+  return low;
+}
+static double end_of(const cst_solve_pullback *p, size_t k) {
+  return k + 1 < p->n_taken ? start_of(p, k + 1) : p->times[p->n_times - 1];
+}
+
+/* How far t lies from the start and the end of its step; both zero: it is one. */
+static void room(const cst_solve_pullback *p, double t, double *before, double *after) {
+  *before = *after = 0;
+  if (p->n_taken == 0) return;
+  size_t k = step_of(p, t);
+  double from = fabs(t - start_of(p, k)), to = fabs(end_of(p, k) - t);
+  if (from > 0 && to > 0) *before = from, *after = to;
 }
 
 /* Sets the shift of every time between that is to be differenced so; returns how many. */
@@ -101,7 +122,7 @@ static size_t choose(adjoint_sweep *s, bool one_sided) {
 /* Times that are the end of a step or of the solve, but for these two themselves. */
 static cst_status along_the_field(adjoint_sweep *s) {
   const cst_solve_pullback *p = s->p;
-  size_t n = p->schedule->n ? p->n_times - 1 : p->n_times; /* with no step all times are one */
+  size_t n = p->n_taken ? p->n_times - 1 : p->n_times; /* with no step all times are one */
   for (size_t i = 1; i < n; i++) {
     double before, after;
     room(p, p->times[i], &before, &after);
@@ -124,10 +145,9 @@ static cst_status between(adjoint_sweep *s) {
 
 /* The step that the start makes longer or shorter: the first that ends at a break, or the last. */
 static size_t changing(const cst_solve_pullback *p) {
-  const cst_schedule *steps = p->schedule;
-  for (size_t k = 0; k + 1 < steps->n; k++)
-    if (at_break(p, cst_schedule_t(steps, k + 1))) return k;
-  return steps->n - 1;
+  for (size_t k = 0; k + 1 < p->n_taken; k++)
+    if (at_break(p, end_of(p, k))) return k;
+  return p->n_taken - 1;
 }
 
 /* Difference along shift, of size h inwards at the end e; what moved times do by themselves is taken off. */
@@ -142,14 +162,13 @@ static cst_status end(adjoint_sweep *s, size_t e, double h) {
 }
 
 static double increment_at(const adjoint_sweep *s, size_t e, size_t step) {
-  return fmin(finite_increment(s, s->p->times[e]), fabs(cst_schedule_h(s->p->schedule, step)) / 4);
+  return fmin(finite_increment(s, s->p->times[e]), size_of(s->p, step) / 4);
 }
 
 static cst_status start(adjoint_sweep *s, double way) {
   const cst_solve_pullback *p = s->p;
-  const cst_schedule *steps = p->schedule;
   size_t step = changing(p);
-  double h = increment_at(s, 0, step), stands = step + 1 < steps->n ? cst_schedule_t(steps, step + 1) : p->times[p->n_times - 1];
+  double h = increment_at(s, 0, step), stands = end_of(p, step);
   for (size_t i = 0; i < p->n_times; i++) shift(s)[i] = (stands - p->times[i]) * way > 2 * h ? way * h : 0;
   return end(s, 0, way * h);
 }
@@ -157,7 +176,7 @@ static cst_status start(adjoint_sweep *s, double way) {
 static cst_status finish(adjoint_sweep *s, double way) {
   const cst_solve_pullback *p = s->p;
   size_t last = p->n_times - 1;
-  double h = increment_at(s, last, p->schedule->n - 1);
+  double h = increment_at(s, last, p->n_taken - 1);
   for (size_t i = 0; i <= last; i++) shift(s)[i] = (p->times[last] - p->times[i]) * way <= 2 * h ? -way * h : 0;
   return end(s, last, -way * h);
 }
@@ -167,7 +186,7 @@ cst_status finite_times(adjoint_sweep *s) {
   if (!p->times_bar || p->n_times < 2) return CST_OK;
   if (adjoint_sweep_decides(p->solver)) return finite_times_of_solution(s);
   CST_TRY(between(s));
-  if (p->schedule->n == 0) { /* all values are one */
+  if (p->n_taken == 0) { /* all values are one */
     for (size_t i = 1; i < p->n_times; i++) p->times_bar[0] -= own(s)[i];
     return CST_OK;
   }

@@ -378,7 +378,7 @@ static void test_cost(void) {
 
 /* ---- by directions ------------------------------------------------------------------------------ */
 
-/* Their derivatives are compared by tests/lua/gradients_spec.lua; here nobody offers to follow the solve. */
+/* Their derivatives are compared by tests/lua/every_gradient_spec.lua; here nobody offers to follow the solve. */
 static void test_without_services(void) {
   const char *methods[] = {"adjoint.forward", "adjoint.finite"}, *said[] = {"tangents", "followed again"};
   taped t;

@@ -261,25 +261,6 @@ typedef struct cst_schedule {
   size_t *first, n_runs, from;
 } cst_schedule;
 
-/* The run that holds step k of all. */
-static inline size_t cst_schedule_run(const cst_schedule *s, size_t k) {
-  size_t low = 0, high = s->n_runs;
-  if (!s->first) return k;
-  while (high - low > 1) {
-    size_t middle = low + (high - low) / 2;
-    if (s->first[middle] <= k) low = middle;
-    else high = middle;
-  }
-  return low;
-}
-
-/* Where step k starts, and its size. */
-static inline double cst_schedule_t(const cst_schedule *s, size_t k) {
-  size_t run = cst_schedule_run(s, s->from + k);
-  return s->first ? s->t[run] + (double)(s->from + k - s->first[run]) * s->h[run] : s->t[run];
-}
-static inline double cst_schedule_h(const cst_schedule *s, size_t k) { return s->h[cst_schedule_run(s, s->from + k)]; }
-
 typedef struct cst_integrator cst_integrator;
 
 /* One accepted step on the tape, oldest first. Every value of the field has one owner, through whose
@@ -406,8 +387,9 @@ typedef struct cst_solve_pullback {
   const void *const *capture;     /* values, in the order of capture_bar */
   const bool *capture_row;        /* its scalars lead with the rows */
   bool separable;                 /* no row of the values depends on another row of the state or of a capture of rows */
-  const cst_schedule *schedule;   /* the steps that were taken */
-  void *directions;               /* of the two functions that follow */
+  size_t n_taken;                 /* steps; the first of them starts at times[0] */
+  void *directions;               /* of the functions that follow */
+  void (*taken)(void *directions, size_t k, double *t, double *h); /* start and size of step k */
   /* NEEDS_AGAIN: the solve from y0 with these captures (NULL: as they are, as is an entry that is NULL) at these
    * n_times times (NULL: its own), along its own steps (see cst_schedule); `at` for every value in order. */
   cst_status (*again)(void *directions, const void *y0, const void *const *captures, const double *times,
@@ -428,9 +410,9 @@ typedef struct cst_gradient_config {
 
 enum {
   CST_NEEDS_TAPE = 1,
-  CST_NEEDS_AGAIN = 2,   /* cst_solve_pullback.again */
-  CST_NEEDS_TANGENT = 4, /* cst_solve_pullback.tangent */
-  CST_NEEDS_TRAJECTORY = 8
+  CST_NEEDS_TRAJECTORY = 2,
+  CST_NEEDS_AGAIN = 4,   /* cst_solve_pullback.again */
+  CST_NEEDS_TANGENT = 8  /* cst_solve_pullback.tangent */
 };
 
 /* What a gradient is the gradient of: exactly one is set. */
