@@ -133,11 +133,12 @@ static cst_status accepted(cst_integrator *i) {
   CST_TRY(cst_note_attempt(i, true));
   if (r->in->n_events) CST_TRY(cst_events_step(i));
   if (r->ended) return CST_OK;
-  if (r->in->tape) CST_TRY(cst_record_step(i));
+  if (cst_noted(r)) CST_TRY(cst_record_step(i));
   if (r->in->schedule && !r->in->replay)
     CST_TRY(cst_schedule_push(i->ctx, r->in->schedule, r->t, r->used));
+  if (r->in->undoable && landed) CST_TRY(cst_undo_note(i));
   CST_TRY(cst_outputs_step(i, &jumped));
-  if (r->in->tape) cst_record_outputs(i);
+  if (cst_noted(r)) cst_record_outputs(i);
   if (!fixed(i)) control(i);
   r->t = r->t_field = r->t1, r->y = r->y1;
   if (landed) r->anchor = r->t, r->count = 0;
@@ -146,6 +147,7 @@ static cst_status accepted(cst_integrator *i) {
     r->t_field = cst_breaks_side(r, r->t, r->finish);
     jumped = true;
   }
+  if (r->in->undoable && (jumped || r->next == r->in->n_times)) cst_undo_keep(i);
   r->f0_valid = r->f1 && !jumped;
   if (r->f0_valid) r->f0 = r->f1, r->f0_residual = r->f1_residual, r->f0_own = false;
   if (jumped && i->config.solver->reset) return i->config.solver->reset(i->solver);
@@ -188,7 +190,8 @@ static cst_status begin(cst_integrator *i) {
 
 static cst_status solve(cst_integrator *i) {
   cst_progress *r = &i->run;
-  if (r->in->tape) CST_TRY(cst_record_start(i));
+  if (cst_noted(r)) CST_TRY(cst_record_start(i));
+  if (r->in->undoable) cst_undo_begin(i);
   if (i->config.solver->reset) CST_TRY(i->config.solver->reset(i->solver));
   CST_TRY(cst_outputs_start(i));
   if (r->next == r->in->n_times) return CST_OK;
@@ -205,6 +208,8 @@ static cst_status check(const cst_integrator *i, const cst_integration *in) {
   if (f->per_row) return cst_fail(i->ctx, CST_EUNSUPPORTED, "control per row is not available");
   if (in->tape && !f->eval_keep)
     return cst_fail(i->ctx, CST_EUNSUPPORTED, "a record was asked of a field without derivatives");
+  if (in->undoable && (in->tape || in->n_events || !(i->config.solver->traits & CST_REVERSIBLE)))
+    return cst_fail(i->ctx, CST_EUNSUPPORTED, "a run to be undone has a reversible solver, no tape and no events");
   if (in->n_times == 0) return cst_fail(i->ctx, CST_EINVAL, "a solve needs at least one time");
   if (in->replay && (!in->schedule || (in->schedule->n == 0 &&
                                        in->times[0] != in->times[in->n_times - 1])))

@@ -26,7 +26,10 @@ const size_t *cst_integrator_output_steps(const cst_integrator *i);
 void *cst_integrator_solver_state(const cst_integrator *i);
 const cst_integrator_config *cst_integrator_config_of(const cst_integrator *i);
 
-/* See cst_solve_pullback.redo. */
+/* See cst_solve_pullback.redo: of a run with a tape, of an undoable one. */
+cst_status cst_integrator_undo(cst_integrator *i, cst_rhs *rhs, size_t step, cst_taped_step *out);
+/* What that one holds beside the descriptors of the steps. */
+size_t cst_integrator_undo_bytes(const cst_integrator *i);
 cst_status cst_integrator_redo(cst_integrator *i, cst_rhs *rhs, size_t step, cst_taped_step *out);
 
 /* Registers the controllers i, pi and pid. */

@@ -12,7 +12,7 @@
 static cst_status give(cst_integrator *i, void *y, bool *jumped) {
   cst_progress *r = &i->run;
   bool jump = false;
-  if (r->in->tape)
+  if (cst_noted(r))
     i->output_step[r->next] = i->n_steps ? i->n_steps - 1 : SIZE_MAX;
   cst_status st = r->in->at ? r->in->at(r->in->arg, r->next, y, &jump) : CST_OK;
   r->next++;

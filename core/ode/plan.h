@@ -59,6 +59,7 @@ typedef struct cst_solve_state {
   cst_field_rhs *rhs;
   cst_integrator *integrator;
   cst_tape *tape;          /* NULL unless a gradient needs one */
+  bool undoable;           /* a gradient goes back from the end of the solve */
   cst_schedule *schedules; /* by run: one, or one a row */
   size_t n_runs;
   cst_schedule *schedule;  /* of the run under way */
@@ -94,6 +95,9 @@ void cst_solve_scatter(const cst_solve_state *s, void *const *parts, size_t i, c
 cst_status cst_solve_choose(cst_solve_state *s, const cst_operand *times, const double *all, size_t row);
 /* s->y = the initial state of the rows under way, from its parts. */
 void cst_solve_load(cst_solve_state *s, void *const *y0);
+
+/* What is kept of the rows under way for their gradient. */
+size_t cst_solve_record_bytes(const cst_solve_state *s);
 
 /* Rows that see each other have nothing of their own; `what` begins the message. */
 cst_status cst_field_refuse_coupled(cst_field *f, const char *what);

@@ -157,10 +157,10 @@ static void **capture_bars(const back_state *b) {
 
 /* Takes the steps of a row again, this time with a record: rows one after another need room for one. */
 static cst_status record_again(cst_solve_state *s, void *const *y0) {
-  cst_tape_clear(s->tape);
+  if (s->tape) cst_tape_clear(s->tape);
   cst_solve_load(s, y0);
   cst_integration run = {.struct_size = sizeof run, .rhs = cst_field_rhs_base(s->rhs), .times = s->times,
-                         .n_times = s->n_times, .y = s->y, .tape = s->tape, .schedule = s->schedule, .replay = true,
+                         .n_times = s->n_times, .y = s->y, .tape = s->tape, .undoable = s->undoable, .schedule = s->schedule, .replay = true,
                          .stats = &s->report.backward, .breaks = s->breaks, .n_breaks = s->n_breaks};
   return cst_integrate(s->integrator, &run);
 }
@@ -170,21 +170,23 @@ static cst_status pull_run(const cst_call *c, back_state *b, const cst_operand *
   cst_rhs *f = cst_field_rhs_base(s->rhs);
   double *times_bar = output(c, s->plan->n_parts);
   if (times_bar && times->type.space == CST_ROW) times_bar += s->row * s->n_times;
-  if (s->tape && s->plan->per_row) CST_TRY(record_again(s, c->p + 2));
+  bool recorded = s->tape || s->undoable;
+  if (recorded && s->plan->per_row) CST_TRY(record_again(s, c->p + 2));
   memset(b->y0_bar, 0, f->n * cst_dtype_size((cst_dtype)f->dtype));
   cst_solve_pullback back = {
       .struct_size = sizeof back, .rhs = f, .times = s->times, .n_times = s->n_times,
       .solver_state = cst_integrator_solver_state(s->integrator), .solver = s->plan->solver,
-      .integrator = s->integrator, .redo = cst_integrator_redo, .self = b, .value = value_at, .value_bar = value_bar_at,
+      .integrator = s->integrator, .redo = s->undoable ? cst_integrator_undo : cst_integrator_redo, .self = b, .value = value_at, .value_bar = value_bar_at,
       .y0_bar = b->y0_bar, .times_bar = times_bar, .capture_bar = capture_bars(b),
       .capture_count = b->capture_count, .n_captures = s->plan->field->n_captures, .stats = &s->report.backward,
       .breaks = s->breaks, .n_breaks = s->n_breaks};
-  if (s->tape) {
+  if (recorded) {
     back.steps = cst_integrator_steps(s->integrator, &back.n_steps);
     back.output_step = cst_integrator_output_steps(s->integrator);
-    if (s->report.tape_bytes < cst_tape_bytes(s->tape)) s->report.tape_bytes = cst_tape_bytes(s->tape);
   }
   CST_TRY(b->type->pullback(b->gradient, &back));
+  size_t bytes = cst_solve_record_bytes(s);
+  if (s->report.tape_bytes < bytes) s->report.tape_bytes = bytes;
   hand_out_y0(c, b);
   return CST_OK;
 }

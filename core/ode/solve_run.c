@@ -61,6 +61,7 @@ cst_status cst_solve_state_new(cst_context *ctx, const cst_instruction *q, size_
   if (recorded && (p->gradient->needs & CST_NEEDS_TAPE) &&
       !(s->tape = cst_tape_new(ctx, p->o.memory ? p->o.memory : (size_t)1 << 30)))
     return CST_ENOMEM;
+  s->undoable = recorded && (p->gradient->needs & CST_NEEDS_FINAL);
   s->y = cst_alloc(ctx, 2 * (f->n + 1) * cst_dtype_size((cst_dtype)f->dtype));
   if (p->timed && s->y) s->slope = (char *)s->y + (f->n + 1) * cst_dtype_size((cst_dtype)f->dtype);
   s->capture = cst_alloc(ctx, (p->field->n_captures + p->n_parts + 1) * sizeof *s->capture);
@@ -142,12 +143,16 @@ cst_status cst_solve_choose(cst_solve_state *s, const cst_operand *times, const 
   return cst_knots_merge(s, row, cst_solve_rows(s->plan));
 }
 
+size_t cst_solve_record_bytes(const cst_solve_state *s) {
+  return s->tape ? cst_tape_bytes(s->tape) : s->undoable ? cst_integrator_undo_bytes(s->integrator) : 0;
+}
+
 /* The rows under way. A record of each row's own steps is made when its cotangents come (solve_back.c). */
 static cst_status run_one(cst_solve_state *s, bool replay, const double *times_dot) {
   cst_integration run = {
       .struct_size = sizeof run, .rhs = cst_field_rhs_base(s->rhs), .times = s->times, .n_times = s->n_times,
       .y = s->y, .at = keep_value, .arg = s, .tape = s->plan->per_row ? NULL : s->tape,
-      .exact = s->tape != NULL, .schedule = s->schedule,
+      .undoable = s->undoable && !s->plan->per_row, .exact = s->tape || s->undoable, .schedule = s->schedule,
       .replay = replay, .stats = &s->report.forward, .attempts = s->plan->o.trace ? &s->attempts : NULL,
       .breaks = s->breaks, .n_breaks = s->n_breaks};
   return s->plan->timed ? cst_solve_timed(s, &run, times_dot) : cst_integrate(s->integrator, &run);
@@ -190,7 +195,7 @@ cst_status cst_solve_run(const cst_call *c) {
   s->attempts.n = 0;
   cst_status st = run_all(s, c, p->timed ? c->p[c->q->n_in - 1] : NULL);
   s->replayed = st == CST_OK;
-  s->report.tape_bytes = s->tape ? cst_tape_bytes(s->tape) : 0;
+  s->report.tape_bytes = cst_solve_record_bytes(s);
   s->report.status = st;
   s->report.t = s->report.forward.t;
   count(c->run, s);
