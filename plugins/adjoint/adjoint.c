@@ -3,6 +3,7 @@
 
 static cst_status init(const cst_host *host) {
   CST_TRY(host->register_gradient(host, &adjoint_discrete));
+  CST_TRY(host->register_gradient(host, &adjoint_reversible));
   return host->register_gradient(host, &adjoint_backsolve);
 }
 

@@ -235,7 +235,7 @@ void problem_init(problem *p, field_fn *field, cst_dtype dtype, size_t rows, siz
 
 cst_context *ode_context(void) {
   cst_context *ctx = cst_context_new(NULL);
-  if (ctx && (cst_plugin_load(ctx, "rk") || cst_plugin_load(ctx, "adjoint"))) {
+  if (ctx && (cst_plugin_load(ctx, "rk") || cst_plugin_load(ctx, "reversible") || cst_plugin_load(ctx, "adjoint"))) {
     cst_context_free(ctx);
     return NULL;
   }
@@ -257,11 +257,23 @@ bool is_ordinary(const cst_entry *e) {
   const cst_solver_type *t = e->type;
   return !(t->traits & (CST_STOCHASTIC | CST_IMPLICIT | CST_SYMPLECTIC | CST_SINGLE));
 }
+bool is_reversible(const cst_entry *e) { return ((const cst_solver_type *)e->type)->traits & CST_REVERSIBLE; }
+bool is_rk(const cst_entry *e) { return strcmp(e->plugin, "rk") == 0; }
 bool is_esdirk(const cst_entry *e) { return strcmp(e->plugin, "esdirk") == 0; }
 
 const cst_solver_type *ode_solver(cst_context *ctx, const char *name) {
   const cst_entry *e = cst_find(ctx, CST_KIND_SOLVER, name);
   return e ? e->type : NULL;
+}
+
+size_t ode_block(const cst_solver_type *t, const problem *p) {
+  return (1 + (CST_HAS(t, carry) ? t->carry : 0)) * p->rhs.n;
+}
+
+cst_status ode_begin(const cst_solver_type *t, void *state, problem *p, double time, const void *y, void *f0) {
+  const cst_step at = {.struct_size = sizeof at, .rhs = &p->rhs, .t = &time, .y = y};
+  CST_TRY(p->rhs.eval(&p->rhs, &time, y, f0));
+  return CST_HAS(t, carry) ? t->start(state, &at, f0) : CST_OK;
 }
 
 cst_integrator_config ode_config(cst_context *ctx, const char *solver, const problem *p) {
