@@ -266,6 +266,17 @@ const cst_solver_type *ode_solver(cst_context *ctx, const char *name) {
   return e ? e->type : NULL;
 }
 
+cst_status ode_create(cst_context *ctx, const cst_solver_type *t, const problem *p, void **state) {
+  cst_options *o = NULL;
+  cst_solver_config c = {.struct_size = sizeof c, .host = cst_host_of(ctx), .type = t, .dtype = p->rhs.dtype,
+                         .rows = p->rhs.rows, .n = p->rhs.n, .n_stage = p->rhs.n_stage};
+  if (t->options) CST_TRY(cst_options_new(ctx, t->name, t->options, NULL, 0, &o));
+  c.options = o;
+  cst_status st = t->create(&c, state);
+  cst_options_free(ctx, o);
+  return st;
+}
+
 size_t ode_block(const cst_solver_type *t, const problem *p) {
   return (1 + (CST_HAS(t, carry) ? t->carry : 0)) * p->rhs.n;
 }

@@ -77,9 +77,7 @@ typedef struct single {
 static void single_new(single *s, const cst_solver_type *type) {
   *s = (single){.type = type, .t = 0.3, .span = {{0, 2}, {2, 1}}};
   problem_init(&s->p, field_lotka, CST_F64, 1, 2, 1);
-  cst_solver_config c = {.struct_size = sizeof c, .host = cst_host_of(ctx), .type = type,
-                         .dtype = CST_F64, .rows = 1, .n = 3, .n_stage = 2};
-  CU_ASSERT_EQUAL_FATAL(type->create(&c, &s->state), CST_OK);
+  CU_ASSERT_EQUAL_FATAL(ode_create(ctx, type, &s->p, &s->state), CST_OK);
   s->p.rhs.self = &s->p, s->p.rhs.parts = s->p.part;
   memcpy(s->y, start, sizeof start);
   CU_ASSERT_EQUAL(ode_begin(type, s->state, &s->p, s->t, s->y, s->f0), CST_OK);
