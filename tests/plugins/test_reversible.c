@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Reversible steppers, by trait from the registry, and the gradient that goes back from the end of a solve. Its
+ * reference is `discrete` of the same steps, that of `discrete` are differences of order 4.
+ */
+#include <CUnit/CUnit.h>
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "backward.h"
+
+int cst_suite_reversible(void);
+
+static cst_context *ctx;
+
+static int open(void) { return (ctx = ode_context()) ? 0 : 1; }
+static int close(void) {
+  cst_context_free(ctx);
+  return 0;
+}
+
+#define EVERY_SOLVER(t) SOLVERS_THAT(ctx, is_reversible, t)
+
+static const double start[6] = {1, 0.6, 1.4, 1.1, 0.2, -0.1};
+static const double forth[9] = {0, 0, 0.3, 0.31, 0.9, 1.7, 1.7, 2, 2}; /* some of them breaks of field_stepped */
+static const double back[6] = {1, 0.8, 0.8, 0.11, -0.4, -1};
+
+/* ---- one step ------------------------------------------------------------------------------------------------- */
+
+enum { CHAIN = 4 };
+static const double beginning = 0.3;
+
+static double apart(const problem *p, const void *a, const void *b, size_t n) {
+  double most = 0, size = 1;
+  for (size_t k = 0; k < n; k++) {
+    most = fmax(most, fabs(problem_get(p, a, k) - problem_get(p, b, k)));
+    size = fmax(size, fabs(problem_get(p, a, k)));
+  }
+  return most / size;
+}
+
+/* Some steps and back again, each from what the last left: how far y and the block are off at most. */
+static double there_and_back(const cst_solver_type *t, cst_dtype d, double h) {
+  problem p;
+  void *state;
+  double y[CHAIN + 1][MAX_N] = {{0}}, f[CHAIN + 1][2 * MAX_N] = {{0}}, y_back[2][MAX_N], f_back[2][2 * MAX_N], off = 0;
+  problem_init(&p, field_lotka, d, 2, 2, 1);
+  size_t block = ode_block(t, &p);
+  for (size_t k = 0; k < p.rhs.n; k++) problem_set(&p, y[0], k, start[k]);
+  CU_ASSERT_EQUAL_FATAL(ode_create(ctx, t, &p, &state), CST_OK);
+  CU_ASSERT_EQUAL(ode_begin(t, state, &p, beginning, y[0], f[0]), CST_OK);
+  for (int i = 0; i < CHAIN; i++) {
+    double time = beginning + i * h, end = beginning + (i + 1) * h;
+    cst_step s = {.struct_size = sizeof s, .rhs = &p.rhs, .t = &time, .h = &h, .t1 = &end, .y = y[i], .f0 = f[i],
+                  .y1 = y[i + 1], .f1 = f[i + 1]};
+    CU_ASSERT_EQUAL(t->step(state, &s), CST_OK);
+  }
+  memcpy(y_back[0], y[CHAIN], sizeof y_back[0]), memcpy(f_back[0], f[CHAIN], sizeof f_back[0]);
+  for (int i = CHAIN; i-- > 0;) {
+    double time = beginning + i * h, end = beginning + (i + 1) * h;
+    cst_step s = {.struct_size = sizeof s, .rhs = &p.rhs, .t = &time, .h = &h, .t1 = &end, .y = y_back[0],
+                  .f0 = f_back[0], .y1 = y_back[1], .f1 = f_back[1]};
+    CU_ASSERT_EQUAL(t->reverse(state, &s), CST_OK);
+    off = fmax(off, fmax(apart(&p, y[i], y_back[1], p.rhs.n), apart(&p, f[i], f_back[1], block)));
+    memcpy(y_back[0], y_back[1], sizeof y_back[0]), memcpy(f_back[0], f_back[1], sizeof f_back[0]);
+  }
+  t->destroy(cst_host_of(ctx), state);
+  return off;
+}
+
+static void test_steps_undone(void) {
+  size_t n = 0;
+  EVERY_SOLVER(t) {
+    for (cst_dtype d = CST_F32; d <= CST_F64; d++)
+      for (int sign = -1; sign <= 1; sign += 2) {
+        double off = there_and_back(t, d, 0.1 * sign), unit = d == CST_F64 ? DBL_EPSILON : (double)FLT_EPSILON;
+        if (!(off < 20 * unit)) printf("%s, %s: off by %g\n", t->name, d == CST_F64 ? "f64" : "f32", off);
+        CU_ASSERT(off < 20 * unit);
+      }
+    n++;
+  }
+  CU_ASSERT(n >= 5);
+}
+
+/* Whatever is carried, what a step gives has to differ from what it was given: nothing is undone by standing still. */
+static void test_steps_move(void) {
+  EVERY_SOLVER(t) {
+    problem p;
+    void *state;
+    double y1[MAX_N], f0[2 * MAX_N], f1[2 * MAX_N], time = beginning, h = 0.1, end = time + h;
+    problem_init(&p, field_lotka, CST_F64, 2, 2, 1);
+    CU_ASSERT_EQUAL_FATAL(ode_create(ctx, t, &p, &state), CST_OK);
+    CU_ASSERT_EQUAL(ode_begin(t, state, &p, time, start, f0), CST_OK);
+    cst_step s = {.struct_size = sizeof s, .rhs = &p.rhs, .t = &time, .h = &h, .t1 = &end, .y = start, .f0 = f0,
+                  .y1 = y1, .f1 = f1};
+    CU_ASSERT_EQUAL(t->step(state, &s), CST_OK);
+    CU_ASSERT(apart(&p, y1, start, p.rhs.n) > 0.01 && apart(&p, f1, f0, ode_block(t, &p)) > 0.01);
+    t->destroy(cst_host_of(ctx), state);
+  }
+}
+
+/* ---- gradients ------------------------------------------------------------------------------------------------- */
+
+typedef struct setting {
+  field_fn *field;
+  const double *times;
+  size_t n;
+  bool stops, fixed;
+} setting;
+
+static void prepare(backward *b, const setting *s, const cst_solver_type *t, cst_dtype d) {
+  backward_new(b, ctx, s->field, d, t);
+  if (s->fixed) b->config.step = 0.17;
+  b->s.run.stops = s->stops;
+}
+
+static cst_status solve_it(backward *b, const setting *s) {
+  if (!b->s.integrator) solve_init(&b->s, ctx, &b->config, &b->p);
+  b->s.run.stops = s->stops;
+  return backward_solve(b, start, s->times, s->n);
+}
+
+static void gradient_of(const setting *s, const cst_solver_type *t, cst_dtype d, const char *method, size_t budget,
+                        backward_gradient *g, double *loss) {
+  backward b;
+  prepare(&b, s, t, d);
+  b.undoable = strcmp(method, "reversible") == 0, b.budget = budget;
+  CU_ASSERT_EQUAL(solve_it(&b, s), CST_OK);
+  cst_status st = backward_pull(&b, method, g);
+  if (st != CST_OK) printf("%s, %s: %s\n", t->name, method, cst_message(ctx));
+  CU_ASSERT_EQUAL(st, CST_OK);
+  *loss = backward_loss(&b);
+  backward_free(&b);
+}
+
+/* Calls check for all fields, directions, kinds of steps and outputs in them or at their ends. */
+static void every_setting(void (*check)(const setting *s, const cst_solver_type *t)) {
+  field_fn *const fields[] = {field_lotka, field_stepped};
+  EVERY_SOLVER(t)
+    for (int k = 0; k < 16; k++) {
+      bool fixed = k & 1;
+      setting s = {fields[k >> 1 & 1], k & 4 ? back : forth, k & 4 ? 6 : 9, k & 8, fixed};
+      if (fixed || t->traits & CST_ADAPTIVE) check(&s, t);
+    }
+}
+
+static void differ(const char *what, const setting *s, const cst_solver_type *t, double d, double bound) {
+  if (!(d < bound))
+    printf("%s, %s%s%s%s%s: %g\n", t->name, what, s->field == field_stepped ? ", breaks" : "", s->fixed ? ", fixed" : "",
+           s->stops ? ", stops" : "", s->times == back ? ", backward" : "", d);
+  CU_ASSERT(d < bound);
+}
+
+static void same_as_discrete(const setting *s, const cst_solver_type *t) {
+  backward_gradient exact, found;
+  double loss[2];
+  gradient_of(s, t, CST_F64, "discrete", 0, &exact, &loss[0]);
+  gradient_of(s, t, CST_F64, "reversible", 0, &found, &loss[1]);
+  CU_ASSERT_EQUAL(loss[0], loss[1]);
+  CU_ASSERT(fabs(exact.theta[1]) > 5e-3 && fabs(exact.times[0]) > 1e-3);
+  differ("reversible", s, t, backward_distance(&found, &exact), 1e-11);
+}
+static void test_reversible(void) { every_setting(same_as_discrete); }
+
+/* With little memory, steps are taken again from what was carried: the same bits. */
+static void same_when_thin(const setting *s, const cst_solver_type *t) {
+  backward_gradient full, thin;
+  double loss;
+  gradient_of(s, t, CST_F64, "discrete", 0, &full, &loss);
+  gradient_of(s, t, CST_F64, "discrete", s->fixed ? 16384 : 1 << 19, &thin, &loss);
+  CU_ASSERT_EQUAL(memcmp(&full, &thin, sizeof full), 0);
+}
+static void test_budget(void) { every_setting(same_when_thin); }
+
+/* In single precision, what one method loses the other does too, and the way back a little more. */
+static void close_in_single(const setting *s, const cst_solver_type *t) {
+  backward_gradient exact, found;
+  double loss;
+  if (!s->fixed) return; /* other steps would be taken */
+  gradient_of(s, t, CST_F64, "discrete", 0, &exact, &loss);
+  gradient_of(s, t, CST_F32, "discrete", 0, &found, &loss);
+  differ("discrete in f32", s, t, backward_distance(&found, &exact), 2e-5);
+  gradient_of(s, t, CST_F32, "reversible", 0, &found, &loss);
+  differ("reversible in f32", s, t, backward_distance(&found, &exact), 1e-4);
+}
+static void test_single(void) { every_setting(close_in_single); }
+
+/* Times away from breaks and from each other, so that each may move. */
+static void test_discrete(void) {
+  static const double times[6] = {0.05, 0.33, 0.36, 0.95, 1.62, 1.9}, reversed[6] = {0.85, 0.7, 0.62, 0.11, -0.4, -0.8};
+  field_fn *const fields[] = {field_lotka, field_stepped};
+  EVERY_SOLVER(t)
+    for (int k = 0; k < 16; k++) {
+      setting s = {fields[k >> 1 & 1], k & 4 ? reversed : times, 6, k & 8, k & 1};
+      backward b;
+      backward_gradient exact, found;
+      if (!s.fixed && !(t->traits & CST_ADAPTIVE)) continue;
+      prepare(&b, &s, t, CST_F64);
+      b.config.rtol = b.config.atol = 1e-3;
+      CU_ASSERT_EQUAL(solve_it(&b, &s), CST_OK);
+      CU_ASSERT_EQUAL(backward_pull(&b, "discrete", &found), CST_OK);
+      backward_differences(&b, start, &exact);
+      if (s.stops) memcpy(exact.times, found.times, sizeof exact.times);
+      differ("discrete", &s, t, backward_distance(&found, &exact), 1e-9);
+      backward_free(&b);
+    }
+}
+
+/* ---- memory, and the end of the way ---------------------------------------------------------------------------- */
+
+static size_t bytes_of(const cst_solver_type *t, double step, bool undoable) {
+  backward b;
+  backward_gradient g;
+  backward_new(&b, ctx, field_lotka, CST_F64, t);
+  b.config.step = step, b.undoable = undoable;
+  CU_ASSERT_EQUAL(backward_solve(&b, start, forth, 9), CST_OK);
+  CU_ASSERT_EQUAL(backward_pull(&b, undoable ? "reversible" : "discrete", &g), CST_OK);
+  size_t bytes = undoable ? cst_integrator_undo_bytes(b.s.integrator) : cst_tape_bytes(b.tape);
+  backward_free(&b);
+  return bytes;
+}
+
+static void test_memory(void) {
+  EVERY_SOLVER(t) {
+    size_t few = bytes_of(t, 0.2, true), many = bytes_of(t, 0.002, true);
+    CU_ASSERT(few > 0 && few == many);
+    CU_ASSERT(bytes_of(t, 0.002, false) > 20 * many);
+  }
+}
+
+/* A run like an earlier one allocates nothing, breaks or not. */
+static void test_no_allocation(void) {
+  EVERY_SOLVER(t) {
+    backward b;
+    cst_taped_step step;
+    backward_new(&b, ctx, field_stepped, CST_F64, t);
+    b.undoable = true;
+    uint64_t before = 0;
+    for (int run = 0; run < 2; run++) {
+      CU_ASSERT_EQUAL(backward_solve(&b, start, forth, 9), CST_OK);
+      size_t n;
+      (void)cst_integrator_steps(b.s.integrator, &n);
+      for (int twice = 0; twice < 2; twice++) /* two pullbacks of one solve */
+        for (size_t k = n; k-- > 0;)
+          CU_ASSERT_EQUAL(cst_integrator_undo(b.s.integrator, &b.p.rhs, k, &step), CST_OK);
+      double y0[MAX_N];
+      memcpy(y0, step.y, b.p.rhs.n * sizeof *y0);
+      for (size_t k = 0; k < b.p.rhs.n; k++) CU_ASSERT_DOUBLE_EQUAL(y0[k], start[k], 1e-13);
+      if (run) CU_ASSERT_EQUAL(cst_memory_of(ctx).allocations, before);
+      before = cst_memory_of(ctx).allocations;
+    }
+    backward_free(&b);
+  }
+}
+
+/* Where the way back magnifies rounding beyond use, it is said, with what to do. */
+static void test_lost(void) {
+  EVERY_SOLVER(t) {
+    backward b;
+    backward_gradient g;
+    if (!t->options) continue;
+    bool damping = strcmp(t->options[0].name, "damping") == 0;
+    backward_new(&b, ctx, field_lotka, CST_F64, t);
+    backward_option(&b, t->options[0].name, damping ? 0.7 : 0.4);
+    b.config.step = 0.02, b.undoable = true;
+    CU_ASSERT_EQUAL(backward_solve(&b, start, forth, 9), CST_OK);
+    CU_ASSERT_EQUAL(backward_pull(&b, "reversible", &g), CST_EUNSUPPORTED);
+    CU_ASSERT_PTR_NOT_NULL(strstr(cst_message(ctx), damping ? "damping nearer 1" : "coupling nearer 1"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(cst_message(ctx), "\"discrete\""));
+    backward_free(&b);
+  }
+}
+
+/* Nothing that could not be undone is accepted. */
+static void test_refused(void) {
+  const cst_gradient_type *m = cst_find(ctx, CST_KIND_GRADIENT, "reversible")->type;
+  EVERY_SOLVER(t) {
+    CU_ASSERT_EQUAL(m->accepts(cst_host_of(ctx), t), CST_OK);
+    if (!t->options) continue;
+    backward b;
+    backward_new(&b, ctx, field_lotka, CST_F64, t);
+    backward_option(&b, t->options[0].name, t->options[0].range[0]);
+    solve_init(&b.s, ctx, &b.config, &b.p);
+    CU_ASSERT_PTR_NULL(b.s.integrator);
+    CU_ASSERT_PTR_NOT_NULL(strstr(cst_message(ctx), t->options[0].name));
+    backward_free(&b);
+  }
+  CU_ASSERT_EQUAL(m->accepts(cst_host_of(ctx), ode_solver(ctx, "dopri5")), CST_EUNSUPPORTED);
+  CU_ASSERT_PTR_NOT_NULL(strstr(cst_message(ctx), "reversible.dopri5"));
+  backward b;
+  backward_new(&b, ctx, field_lotka, CST_F64, ode_solver(ctx, "dopri5"));
+  b.undoable = true;
+  CU_ASSERT_EQUAL(backward_solve(&b, start, forth, 9), CST_EUNSUPPORTED);
+  backward_free(&b);
+}
+
+static void test_no_steps(void) {
+  static const double times[2] = {3, 3};
+  EVERY_SOLVER(t) {
+    backward b;
+    backward_gradient g;
+    backward_new(&b, ctx, field_lotka, CST_F64, t);
+    b.undoable = true;
+    CU_ASSERT_EQUAL(backward_solve(&b, start, times, 2), CST_OK);
+    CU_ASSERT_EQUAL(backward_pull(&b, "reversible", &g), CST_OK);
+    for (size_t k = 0; k < 6; k++)
+      CU_ASSERT_DOUBLE_EQUAL(g.y0[k], backward_weight(0, k) + backward_weight(1, k), 1e-15);
+    backward_free(&b);
+  }
+}
+
+/* ---- what is said of the options ---------------------------------------------------------------------------------- */
+
+/* With damping below 1 the order of alf is 1; the error at the end of a unit of time of a rotation. */
+static double rotation_error(double damping, double step) {
+  static const double times[2] = {0, 1};
+  backward b;
+  backward_new(&b, ctx, field_rotation, CST_F64, ode_solver(ctx, "reversible.alf"));
+  problem_init(&b.p, field_rotation, CST_F64, 1, 2, 0);
+  b.p.theta[0] = 1;
+  b.config.n = b.config.n_stage = 2, b.config.rows = 1, b.config.step = step;
+  backward_option(&b, "damping", damping);
+  CU_ASSERT_EQUAL(backward_solve(&b, (double[]){1, 0}, times, 2), CST_OK);
+  double error = hypot(b.s.value[1][0] - cos(1), b.s.value[1][1] + sin(1));
+  backward_free(&b);
+  return error;
+}
+
+static void test_damping(void) {
+  double order = log2(rotation_error(0.8, 1 / 256.) / rotation_error(0.8, 1 / 512.));
+  double full = log2(rotation_error(1, 1 / 256.) / rotation_error(1, 1 / 512.));
+  CU_ASSERT_DOUBLE_EQUAL(order, 1, 0.05);
+  CU_ASSERT_DOUBLE_EQUAL(full, 2, 0.05);
+}
+
+int cst_suite_reversible(void) {
+  static CU_TestInfo tests[] = {{"steps undone to round-off", test_steps_undone},
+                                {"steps move", test_steps_move},
+                                {"discrete is the derivative of the steps", test_discrete},
+                                {"reversible is discrete of the same steps", test_reversible},
+                                {"a small memory budget", test_budget},
+                                {"single precision", test_single},
+                                {"memory does not grow with the steps", test_memory},
+                                {"no allocation in a second run", test_no_allocation},
+                                {"a way back that is lost", test_lost},
+                                {"refusals", test_refused},
+                                {"no steps at all", test_no_steps},
+                                {"damping and order", test_damping},
+                                CU_TEST_INFO_NULL};
+  CU_SuiteInfo suites[] = {{"reversible", open, close, NULL, NULL, tests}, CU_SUITE_INFO_NULL};
+  return CU_register_suites(suites) != CUE_SUCCESS;
+}
