@@ -66,7 +66,7 @@ static cst_status take_again(cst_integrator *i, cst_rhs *rhs, cst_taped_step *s)
                    .dense_wanted = s->n_outputs > 0, .y1 = y1, .f1 = fsal ? f1 : NULL,
                    .rtol = i->config.rtol, .atol = i->config.atol, .exact = true};
   CST_TRY(i->config.solver->step(i->solver, &step));
-  s->record = step.record;
+  s->record = step.record, s->y1 = y1;
   if (fsal) s->f1 = f1, s->f1_residual = step.f1_residual;
   return CST_OK;
 }

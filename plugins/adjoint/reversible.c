@@ -8,6 +8,7 @@
  * with the true one, over the parts that the field reads; the gradient is refused when it is not found again.
  */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "adjoint.h"
@@ -45,17 +46,24 @@ static const char *remedy(const cst_solver_type *s) {
   return "";
 }
 
+/* off: as `distance` has it; not finite when the way back did not come to the start. */
+static cst_status lost(const adjoint_walk *d, const cst_solve_pullback *p, double off) {
+  char found[48] = "not finite any more";
+  if (isfinite(off)) snprintf(found, sizeof found, "off by %.2g of its size", off);
+  return d->host->fail(d->host, CST_EUNSUPPORTED,
+                       "gradient 'reversible' lost its way back over %zu steps to t = %.9g, the state is %s: rounding was "
+                       "magnified (most where the field damps); try fewer steps, %sor gradient = \"discrete\"",
+                       p->n_steps, p->times[0], found, remedy(p->solver));
+}
+
 static cst_status pullback(void *state, const cst_solve_pullback *p) {
   const adjoint_walk *d = state;
   const void *y0;
-  CST_TRY(adjoint_walk_back(d, p, &y0));
-  if (!y0) return CST_OK;
+  cst_status st = adjoint_walk_back(d, p, &y0);
+  if (st == CST_ENONFINITE) return lost(d, p, HUGE_VAL);
+  if (st != CST_OK || !y0) return st;
   double off = distance(d, p, y0), most = p->rhs->dtype == CST_F32 ? 1e-2 : 1e-6;
-  if (off <= most) return CST_OK;
-  return d->host->fail(d->host, CST_ENONFINITE,
-                       "gradient 'reversible' came back to t = %.9g with a state that is off by %.2g of its size after "
-                       "%zu steps: rounding was magnified on the way (most where the field damps); try fewer steps, "
-                       "%sor gradient = \"discrete\"", p->times[0], off, p->n_steps, remedy(p->solver));
+  return off <= most ? CST_OK : lost(d, p, off);
 }
 
 const cst_gradient_type adjoint_reversible = {

@@ -122,11 +122,11 @@ static cst_status solve_it(backward *b, const setting *s) {
   return backward_solve(b, start, s->times, s->n);
 }
 
-static void gradient_of(const setting *s, const cst_solver_type *t, cst_dtype d, const char *method, size_t budget,
+static void gradient_of(const setting *s, const cst_solver_type *t, cst_dtype d, const char *method,
                         backward_gradient *g, double *loss) {
   backward b;
   prepare(&b, s, t, d);
-  b.undoable = strcmp(method, "reversible") == 0, b.budget = budget;
+  b.undoable = strcmp(method, "reversible") == 0;
   CU_ASSERT_EQUAL(solve_it(&b, s), CST_OK);
   cst_status st = backward_pull(&b, method, g);
   if (st != CST_OK) printf("%s, %s: %s\n", t->name, method, cst_message(ctx));
@@ -156,8 +156,8 @@ static void differ(const char *what, const setting *s, const cst_solver_type *t,
 static void same_as_discrete(const setting *s, const cst_solver_type *t) {
   backward_gradient exact, found;
   double loss[2];
-  gradient_of(s, t, CST_F64, "discrete", 0, &exact, &loss[0]);
-  gradient_of(s, t, CST_F64, "reversible", 0, &found, &loss[1]);
+  gradient_of(s, t, CST_F64, "discrete", &exact, &loss[0]);
+  gradient_of(s, t, CST_F64, "reversible", &found, &loss[1]);
   CU_ASSERT_EQUAL(loss[0], loss[1]);
   CU_ASSERT(fabs(exact.theta[1]) > 5e-3 && fabs(exact.times[0]) > 1e-3);
   differ("reversible", s, t, backward_distance(&found, &exact), 1e-11);
@@ -166,30 +166,40 @@ static void test_reversible(void) { every_setting(same_as_discrete); }
 
 /* With little memory, steps are taken again from what was carried: the same bits. */
 static void same_when_thin(const setting *s, const cst_solver_type *t) {
-  backward_gradient full, thin;
-  double loss;
-  gradient_of(s, t, CST_F64, "discrete", 0, &full, &loss);
-  gradient_of(s, t, CST_F64, "discrete", s->fixed ? 16384 : 1 << 19, &thin, &loss);
-  CU_ASSERT_EQUAL(memcmp(&full, &thin, sizeof full), 0);
+  backward_gradient g[2];
+  size_t budget = 0, n, records = 0;
+  for (int thin = 0; thin < 2; thin++) {
+    backward b;
+    prepare(&b, s, t, CST_F64);
+    b.budget = budget;
+    CU_ASSERT_EQUAL(solve_it(&b, s), CST_OK);
+    const cst_taped_step *step = cst_integrator_steps(b.s.integrator, &n);
+    for (size_t k = 0; thin && k < n; k++) records += step[k].record != NULL;
+    CU_ASSERT_EQUAL(backward_pull(&b, "discrete", &g[thin]), CST_OK);
+    budget = 7 * cst_tape_bytes(b.tape) / 10;
+    backward_free(&b);
+  }
+  CU_ASSERT(records > 0 && records < n);
+  CU_ASSERT_EQUAL(memcmp(&g[0], &g[1], sizeof *g), 0);
 }
 static void test_budget(void) { every_setting(same_when_thin); }
 
-/* In single precision, what one method loses the other does too, and the way back a little more. */
+/* In single precision: an ulp of 6e-8, twelve steps, and what field and second root magnify. */
 static void close_in_single(const setting *s, const cst_solver_type *t) {
   backward_gradient exact, found;
   double loss;
   if (!s->fixed) return; /* other steps would be taken */
-  gradient_of(s, t, CST_F64, "discrete", 0, &exact, &loss);
-  gradient_of(s, t, CST_F32, "discrete", 0, &found, &loss);
-  differ("discrete in f32", s, t, backward_distance(&found, &exact), 2e-5);
-  gradient_of(s, t, CST_F32, "reversible", 0, &found, &loss);
+  gradient_of(s, t, CST_F64, "discrete", &exact, &loss);
+  gradient_of(s, t, CST_F32, "discrete", &found, &loss);
+  differ("discrete in f32", s, t, backward_distance(&found, &exact), 1e-4);
+  gradient_of(s, t, CST_F32, "reversible", &found, &loss);
   differ("reversible in f32", s, t, backward_distance(&found, &exact), 1e-4);
 }
 static void test_single(void) { every_setting(close_in_single); }
 
-/* Times away from breaks and from each other, so that each may move. */
+/* Times away from breaks, from each other and from ends of steps, where interpolation bends: each may move. */
 static void test_discrete(void) {
-  static const double times[6] = {0.05, 0.33, 0.36, 0.95, 1.62, 1.9}, reversed[6] = {0.85, 0.7, 0.62, 0.11, -0.4, -0.8};
+  static const double times[6] = {0.05, 0.34, 0.36, 0.95, 1.62, 1.9}, reversed[6] = {0.85, 0.7, 0.62, 0.11, -0.4, -0.8};
   field_fn *const fields[] = {field_lotka, field_stepped};
   EVERY_SOLVER(t)
     for (int k = 0; k < 16; k++) {
@@ -266,7 +276,9 @@ static void test_lost(void) {
     backward_option(&b, t->options[0].name, damping ? 0.7 : 0.4);
     b.config.step = 0.02, b.undoable = true;
     CU_ASSERT_EQUAL(backward_solve(&b, start, forth, 9), CST_OK);
-    CU_ASSERT_EQUAL(backward_pull(&b, "reversible", &g), CST_EUNSUPPORTED);
+    cst_status st = backward_pull(&b, "reversible", &g);
+    if (st != CST_EUNSUPPORTED) printf("%s: %s\n", t->name, st == CST_OK ? "not noticed" : cst_message(ctx));
+    CU_ASSERT_EQUAL(st, CST_EUNSUPPORTED);
     CU_ASSERT_PTR_NOT_NULL(strstr(cst_message(ctx), damping ? "damping nearer 1" : "coupling nearer 1"));
     CU_ASSERT_PTR_NOT_NULL(strstr(cst_message(ctx), "\"discrete\""));
     backward_free(&b);
