@@ -3,6 +3,7 @@
  * One attempted step: room for its results, the stepper, and the verdict.
  */
 #include <math.h>
+#include <string.h>
 
 #include "ode/integrate_internal.h"
 
@@ -48,6 +49,15 @@ cst_status cst_derivative(cst_integrator *i) {
                        cst_first_nonfinite(i, r->f0));
   r->f0_valid = r->f0_own = true;
   return cst_start_block(i, r->rhs, r->t_field, r->y, r->f0);
+}
+
+cst_status cst_derivative_given(cst_integrator *i) {
+  cst_progress *r = &i->run;
+  if (cst_noted(r)) return cst_fail(i->ctx, CST_EUNSUPPORTED, "a run that goes on from another keeps no record");
+  r->f0 = room_for_f(i, &r->f0_residual);
+  memcpy(r->f0, r->in->f0, cst_block(i, r->rhs->n) * i->size);
+  r->f0_valid = r->f0_own = true;
+  return CST_OK;
 }
 
 cst_status cst_derivative_after(cst_integrator *i) {

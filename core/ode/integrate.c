@@ -179,7 +179,7 @@ static cst_status step(cst_integrator *i) {
 static cst_status begin(cst_integrator *i) {
   cst_progress *r = &i->run;
   r->direction = r->finish < r->t ? -1 : 1;
-  CST_TRY(cst_derivative(i));
+  CST_TRY(r->in->f0 ? cst_derivative_given(i) : cst_derivative(i));
   if (i->config.step > 0) r->h = r->direction * i->config.step;
   else if (i->config.first_step > 0) r->h = r->direction * i->config.first_step;
   else if (!r->in->replay) CST_TRY(cst_first_step(i, &r->h));

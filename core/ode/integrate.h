@@ -18,6 +18,10 @@ cst_status cst_integrator_new(const cst_host *host, const cst_integrator_config 
 cst_status cst_integrate(cst_integrator *i, const cst_integration *run);
 void cst_integrator_free(cst_integrator *i);
 
+/* While `at` is given the state at the end of a step: the f block there, which a run from there on begins with
+ * to be the same steps. NULL: the solver carries nothing that f would not tell. */
+const void *cst_integrator_block(const cst_integrator *i, size_t *scalars);
+
 /* Of the last run. Steps and output_step exist when it had a tape and live as long as that is not
  * cleared. output_step[k] is the step that holds output k; SIZE_MAX: none, it lies at the start. */
 const cst_taped_step *cst_integrator_steps(const cst_integrator *i, size_t *n);

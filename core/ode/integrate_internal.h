@@ -122,6 +122,8 @@ cst_status cst_try_step(cst_integrator *i, cst_verdict *verdict);
 cst_status cst_start_block(cst_integrator *i, cst_rhs *rhs, double t, const void *y, void *f0);
 /* f0 at (t, y) by the driver. */
 cst_status cst_derivative(cst_integrator *i);
+/* The block that the run was given. */
+cst_status cst_derivative_given(cst_integrator *i);
 /* f1 at (t1, y1) by the driver, for interpolation; it becomes f0 of the next step. */
 cst_status cst_derivative_after(cst_integrator *i);
 

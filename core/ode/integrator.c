@@ -112,5 +112,9 @@ size_t cst_integrator_output_step(const cst_integrator *i, size_t k) {
 }
 
 const size_t *cst_integrator_output_steps(const cst_integrator *i) { return i->output_step; }
+const void *cst_integrator_block(const cst_integrator *i, size_t *scalars) {
+  *scalars = cst_block(i, i->run.rhs->n);
+  return cst_carries(i) ? i->run.f1 : NULL;
+}
 void *cst_integrator_solver_state(const cst_integrator *i) { return i->solver; }
 const cst_integrator_config *cst_integrator_config_of(const cst_integrator *i) { return &i->config; }

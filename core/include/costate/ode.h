@@ -334,7 +334,8 @@ typedef struct cst_integration {
    * field is continuous from the right in t: to the left of a break b it is asked at the number before b. */
   const double *breaks;
   size_t n_breaks;
-  bool undoable; /* without a tape: keep what cst_solve_pullback.redo of NEEDS_FINAL needs; REVERSIBLE solvers */
+  const void *f0; /* optional: the f block to begin with, of a run that goes on where another was cut */
+  bool undoable;  /* without a tape: keep what cst_solve_pullback.redo of NEEDS_FINAL needs; REVERSIBLE solvers */
 } cst_integration;
 
 typedef struct cst_integrator_config {
