@@ -419,7 +419,7 @@ function costate.broadcast_like(x, like) end
 ---@class costate.OdeOptions
 ---@field field fun(t: costate.Value, y: costate.Value|table<string, costate.Value>): costate.Value|table traced; or a model
 ---@field solver? string|table "dopri5", or { "name", option = ... }
----@field gradient? string|table "discrete" (exact for the steps taken), "backsolve" (O(1) memory), "reversible" (both; solver = "reversible.…")
+---@field gradient? string|table "discrete" (exact for the steps), "backsolve" (O(1) memory), "reversible" (both; see its solvers)
 ---@field controller? string|table step-size control
 ---@field rtol? number 1e-6
 ---@field atol? number 1e-9
