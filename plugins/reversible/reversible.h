@@ -3,8 +3,9 @@
  * Steppers whose steps can be undone to round-off. What they carry from step to step beside y makes that
  * possible, and has a price: a second root of the difference equation, which no step damps. For y' = mu y the
  * product of both roots is 1 in modulus (for a coupling or damping d below 1: about d a step, or 2 d - 1). Where
- * the field damps as exp(-c t), the second therefore grows as exp(c t): these methods are for fields that
- * oscillate, or damp little over the span.
+ * the field damps as exp(-c t), the second therefore grows as exp(c t), and rounding on the way back as well as
+ * errors on the way there with it: these methods are for fields that oscillate, or damp little over the span. A
+ * coupling of 0.9 holds the second root down for c h < 0.1, and costs a digit in 22 steps of the way back.
  *
  * Quadrature parts need no care of their own here: they are carried as all else is, and f does not read them.
  */

@@ -277,6 +277,12 @@ cst_status ode_create(cst_context *ctx, const cst_solver_type *t, const problem 
   return st;
 }
 
+cst_status ode_coupled(cst_context *ctx, const cst_solver_type *t, double coupling, cst_options **o) {
+  const cst_given given = {.name = "coupling", .kind = CST_NUMBER, .number = coupling};
+  return cst_options_new(ctx, t->name, t->options, &given, ode_has_coupling(t), o);
+}
+bool ode_has_coupling(const cst_solver_type *t) { return t->options && strcmp(t->options[0].name, "coupling") == 0; }
+
 size_t ode_block(const cst_solver_type *t, const problem *p) {
   return (1 + (CST_HAS(t, carry) ? t->carry : 0)) * p->rhs.n;
 }

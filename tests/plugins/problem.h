@@ -69,6 +69,9 @@ bool is_rk(const cst_entry *e);       /* of that plugin, as the next */
 bool is_esdirk(const cst_entry *e);
 /* A stepper with its options as they are by default, which it must not look at any more. */
 cst_status ode_create(cst_context *ctx, const cst_solver_type *t, const problem *p, void **state);
+/* Whether a solver is a coupled pair; options by default, but with this coupling. */
+bool ode_has_coupling(const cst_solver_type *t);
+cst_status ode_coupled(cst_context *ctx, const cst_solver_type *t, double coupling, cst_options **o);
 /* Scalars of what a solver has as f0 and f1; f0 where a solve begins. */
 size_t ode_block(const cst_solver_type *t, const problem *p);
 cst_status ode_begin(const cst_solver_type *t, void *state, problem *p, double time, const void *y, void *f0);

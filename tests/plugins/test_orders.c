@@ -90,12 +90,7 @@ typedef struct measure {
 /* A coupled pair errs by its method one way and by the adjoint method the other, which nearly cancels until the
  * two have grown apart, and its constants change over 1/(1 - coupling) steps, in the midst of what is measured.
  * A longer time and the coupling 1 show the order. */
-static bool coupled(const cst_solver_type *t) { return t->options && strcmp(t->options[0].name, "coupling") == 0; }
-static int span_of(const measure *m) { return m->what != FIRST && coupled(m->type) ? 8 : 1; }
-static cst_status options_of(const cst_solver_type *t, cst_options **o) {
-  const cst_given one = {.name = "coupling", .kind = CST_NUMBER, .number = 1};
-  return cst_options_new(ctx, t->name, t->options, &one, coupled(t), o);
-}
+static int span_of(const measure *m) { return m->what != FIRST && ode_has_coupling(m->type) ? 8 : 1; }
 
 /* With steps of 1/n. n is a power of two: the inner times are at 1/3 and 2/3 of a step. */
 static double error_with(const measure *m, int n) {
@@ -109,7 +104,7 @@ static double error_with(const measure *m, int n) {
   cst_integrator_config c = ode_config(ctx, "dopri5", &p);
   if (m->hermite) t.dense = NULL, t.dense_vjp = NULL;
   cst_options *o;
-  CU_ASSERT_EQUAL_FATAL(options_of(&t, &o), CST_OK);
+  CU_ASSERT_EQUAL_FATAL(ode_coupled(ctx, &t, 1, &o), CST_OK);
   c.solver = &t, c.solver_options = o, c.step = 1.0 / n;
   for (int i = 0; i < TIMES; i++) times[i] = 0.25 + sign * (m->what == FIRST ? first[i] / n : span * way[i]);
   follow(start, times, value);
