@@ -7,6 +7,7 @@
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "backward.h"
@@ -265,6 +266,58 @@ static void test_no_allocation(void) {
   }
 }
 
+/* Requests until one fails (negative: none does), blocks alive. */
+typedef struct meter {
+  long left, live;
+} meter;
+
+static void *metered(void *user, void *ptr, size_t old_size, size_t new_size) {
+  meter *m = user;
+  if (new_size == 0) {
+    m->live -= ptr != NULL;
+    free(ptr);
+    return NULL;
+  }
+  if ((!ptr || new_size > old_size) && m->left >= 0 && m->left-- == 0) return NULL;
+  void *p = realloc(ptr, new_size);
+  m->live += p && !ptr;
+  return p;
+}
+
+static cst_status whole_way(cst_context *own, const cst_solver_type *t) {
+  backward b;
+  backward_gradient g;
+  backward_new(&b, own, field_stepped, CST_F64, t);
+  b.undoable = true;
+  b.tape = cst_tape_new(own, 0);
+  solve_init(&b.s, own, &b.config, &b.p);
+  cst_status st = b.tape && b.s.integrator ? backward_solve(&b, start, forth, 9) : CST_ENOMEM;
+  if (st == CST_OK) st = backward_pull(&b, "reversible", &g);
+  backward_free(&b);
+  return st;
+}
+
+/* Whichever request fails, it is said, and nothing is left behind. */
+static void test_out_of_memory(void) {
+  meter m = {.left = -1};
+  cst_context *own = cst_context_new(&(cst_allocator){metered, &m});
+  CU_ASSERT_FATAL(own && cst_plugin_load(own, "rk") == CST_OK && cst_plugin_load(own, "adjoint") == CST_OK);
+  CU_ASSERT_EQUAL_FATAL(cst_plugin_load(own, "reversible"), CST_OK);
+  SOLVERS_THAT(own, is_reversible, t) {
+    long before = m.live, k = 0;
+    for (cst_status st = CST_ENOMEM; st != CST_OK; k++) {
+      m.left = k;
+      st = whole_way(own, t);
+      CU_ASSERT_FATAL(st == CST_OK || st == CST_ENOMEM);
+      CU_ASSERT_EQUAL(m.live, before);
+    }
+    m.left = -1;
+    CU_ASSERT(k > 10);
+  }
+  cst_context_free(own);
+  CU_ASSERT_EQUAL(m.live, 0);
+}
+
 /* Where the way back magnifies rounding beyond use, it is said, with what to do. */
 static void test_lost(void) {
   EVERY_SOLVER(t) {
@@ -356,6 +409,7 @@ int cst_suite_reversible(void) {
                                 {"single precision", test_single},
                                 {"memory does not grow with the steps", test_memory},
                                 {"no allocation in a second run", test_no_allocation},
+                                {"out of memory", test_out_of_memory},
                                 {"a way back that is lost", test_lost},
                                 {"refusals", test_refused},
                                 {"no steps at all", test_no_steps},
