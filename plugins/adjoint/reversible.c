@@ -51,8 +51,9 @@ static cst_status lost(const adjoint_walk *d, const cst_solve_pullback *p, doubl
   char found[48] = "not finite any more";
   if (isfinite(off)) snprintf(found, sizeof found, "off by %.2g of its size", off);
   return d->host->fail(d->host, CST_EUNSUPPORTED,
-                       "gradient 'reversible' lost its way back over %zu steps to t = %.9g, the state is %s: rounding was "
-                       "magnified (most where the field damps); try fewer steps, %sor gradient = \"discrete\"",
+                       "gradient 'reversible' lost its way back over %zu steps to t = %.9g, the state is %s: "
+                       "rounding was magnified (most where the field damps); try fewer steps, %sor "
+                       "gradient = \"discrete\"",
                        p->n_steps, p->times[0], found, remedy(p->solver));
 }
 

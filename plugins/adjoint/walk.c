@@ -223,7 +223,8 @@ cst_status adjoint_walk_accepts(const cst_host *host, const char *gradient, cons
 cst_status adjoint_walk_new(const cst_gradient_config *c, void **state) {
   const cst_solver_type *s = c->forward->solver;
   size_t size = cst_dtype_size((cst_dtype)c->forward->dtype), of_f = 1 + (CST_HAS(s, carry) ? s->carry : 0);
-  size_t bytes = (c->forward->n * size + 127) & ~(size_t)63, f_bytes = (of_f * c->forward->n * size + 127) & ~(size_t)63;
+  size_t bytes = (c->forward->n * size + 127) & ~(size_t)63;
+  size_t f_bytes = (of_f * c->forward->n * size + 127) & ~(size_t)63;
   adjoint_walk *d = c->host->alloc(c->host, sizeof *d);
   if (!d) return CST_ENOMEM;
   *d = (adjoint_walk){.host = c->host, .size = size, .vectors_of_f = of_f,

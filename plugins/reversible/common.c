@@ -4,8 +4,9 @@
 cst_status rev_new(const cst_solver_config *c, size_t vectors, const char *option, double least, rev **out) {
   double factor = option ? cst_option_number(c->options, option) : 1;
   if (!(factor > least))
-    return c->host->fail(c->host, CST_EINVAL, "%s of '%s' must be above %g and at most 1, got %g: no step could be undone",
-                         option, c->type->name, least, factor);
+    return c->host->fail(c->host, CST_EINVAL,
+                         "%s of '%s' must be above %g and at most 1, got %g: no step could be undone", option,
+                         c->type->name, least, factor);
   rev *r = c->host->alloc(c->host, sizeof *r);
   if (!r) return CST_ENOMEM;
   *r = (rev){.host = c->host, .combine = c->host->combine_of(c->dtype), .error_sum = c->host->error_sum_of(c->dtype),
@@ -27,7 +28,8 @@ void rev_destroy(const cst_host *host, void *state) {
   host->free(host, r);
 }
 
-cst_status rev_pull(const cst_step_vjp *v, double t, double share, const void *residual, const void *lambda, void *y_bar) {
+cst_status rev_pull(const cst_step_vjp *v, double t, double share, const void *residual, const void *lambda,
+                    void *y_bar) {
   double t_bar = 0;
   CST_TRY(v->rhs->pullback(v->rhs, &t, residual, lambda, y_bar, v->t_bar || v->h_bar ? &t_bar : NULL));
   if (v->t_bar) *v->t_bar += t_bar;
@@ -41,7 +43,8 @@ static double controlled_sum(const rev *r, const cst_step *s, size_t n, const do
     size_t at = s->controlled[i].first * r->size;
     const void *moved[REV_STAGES];
     for (size_t j = 0; j < n; j++) moved[j] = (const char *)k[j] + at;
-    sum += r->error_sum(s->controlled[i].n, n, c, moved, (const char *)s->y + at, (const char *)s->y1 + at, s->rtol, s->atol);
+    const char *y = (const char *)s->y + at, *y1 = (const char *)s->y1 + at;
+    sum += r->error_sum(s->controlled[i].n, n, c, moved, y, y1, s->rtol, s->atol);
   }
   return sum;
 }

@@ -53,7 +53,8 @@ static bool slope_bar(const rev *r, const cst_step_vjp *v, int side, int i, cons
 }
 
 /* One increment. f1_bar (NULL: none) is added where its slope is f1. */
-static cst_status pull_increment(const rev *r, cst_step_vjp *v, int side, const void *bar, const void *f1_bar, void *x_bar) {
+static cst_status pull_increment(const rev *r, cst_step_vjp *v, int side, const void *bar, const void *f1_bar,
+                                 void *x_bar) {
   const rev_method *m = r->method;
   const couple_record *rec = v->record;
   cst_rhs *f = v->rhs;

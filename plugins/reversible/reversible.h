@@ -59,7 +59,8 @@ static inline cst_status rev_evaluate(cst_rhs *f, double t, const void *y, void 
   return residual ? f->eval_keep(f, &t, y, dy, residual) : f->eval(f, &t, y, dy);
 }
 /* y_bar += lambda^T df/dy; t moves with the start and by `share` with h. */
-cst_status rev_pull(const cst_step_vjp *v, double t, double share, const void *residual, const void *lambda, void *y_bar);
+cst_status rev_pull(const cst_step_vjp *v, double t, double share, const void *residual, const void *lambda,
+                    void *y_bar);
 /* The estimate sum c_i k_i as the driver wants it, if it does. */
 void rev_estimate(const rev *r, const cst_step *s, size_t n, const double *c, const void *const *k);
 
