@@ -3,6 +3,7 @@
  * One attempted step: room for its results, the stepper, and the verdict.
  */
 #include <math.h>
+#include <string.h>
 
 #include "ode/integrate_internal.h"
 
@@ -22,13 +23,19 @@ static bool recording(const cst_progress *r) { return r->in->tape && !r->thin; }
 static void *room_for_f(cst_integrator *i, void **residual) {
   cst_progress *r = &i->run;
   if (recording(r)) {
-    unsigned char *dy = cst_tape_push(r->in->tape, r->rhs->n * i->size);
+    unsigned char *dy = cst_tape_push(r->in->tape, cst_block(i, r->rhs->n) * i->size);
     *residual = dy ? cst_tape_push(r->in->tape, r->rhs->residual_bytes) : NULL;
     if (*residual) return dy;
     r->thin = true;
   }
   *residual = NULL;
   return i->f[0] == r->f0 ? i->f[1] : i->f[0];
+}
+
+cst_status cst_start_block(cst_integrator *i, cst_rhs *rhs, double t, const void *y, void *f0) {
+  if (cst_block(i, 1) == 1) return CST_OK;
+  cst_step at = {.struct_size = sizeof at, .rhs = rhs, .t = &t, .y = y};
+  return i->config.solver->start(i->solver, &at, f0);
 }
 
 cst_status cst_derivative(cst_integrator *i) {
@@ -40,6 +47,15 @@ cst_status cst_derivative(cst_integrator *i) {
   if (!cst_all_finite(i, r->f0))
     return cst_explain(i, CST_ENONFINITE, "the field is not finite here",
                        cst_first_nonfinite(i, r->f0));
+  r->f0_valid = r->f0_own = true;
+  return cst_start_block(i, r->rhs, r->t_field, r->y, r->f0);
+}
+
+cst_status cst_derivative_given(cst_integrator *i) {
+  cst_progress *r = &i->run;
+  if (cst_noted(r)) return cst_fail(i->ctx, CST_EUNSUPPORTED, "a run that goes on from another keeps no record");
+  r->f0 = room_for_f(i, &r->f0_residual);
+  memcpy(r->f0, r->in->f0, cst_block(i, r->rhs->n) * i->size);
   r->f0_valid = r->f0_own = true;
   return CST_OK;
 }
@@ -60,7 +76,7 @@ cst_status cst_derivative_after(cst_integrator *i) {
 static cst_status room(cst_integrator *i) {
   cst_progress *r = &i->run;
   bool fsal = i->config.solver->traits & CST_FSAL;
-  size_t bytes = r->rhs->n * i->size;
+  size_t bytes = r->rhs->n * i->size, f_bytes = cst_block(i, r->rhs->n) * i->size;
   r->y1 = i->y[0] == r->y ? i->y[1] : i->y[0];
   r->f1 = fsal ? i->f[0] == r->f0 ? i->f[1] : i->f[0] : NULL;
   r->f1_residual = NULL;
@@ -68,7 +84,7 @@ static cst_status room(cst_integrator *i) {
   r->mark = cst_tape_mark(r->in->tape);
   if (!r->thin) {
     r->y1 = cst_tape_push(r->in->tape, bytes);
-    if (fsal && r->y1) r->f1 = cst_tape_push(r->in->tape, bytes);
+    if (fsal && r->y1) r->f1 = cst_tape_push(r->in->tape, f_bytes);
     if (r->y1 && (r->f1 || !fsal)) return CST_OK;
     cst_tape_rewind(r->in->tape, r->mark);
     r->thin = true;
@@ -91,7 +107,7 @@ static cst_status take(cst_integrator *i) {
   s->error_sum = estimate ? &r->sum : NULL;
   s->record = NULL;
   s->error_order = 0;
-  s->exact = r->in->tape || r->in->exact;
+  s->exact = cst_noted(r) || r->in->exact;
   s->reached = estimate && (i->config.solver->traits & CST_SELF_CONTROLLED) ? &r->reached : NULL;
   r->reached = r->t1_field;
   r->sum = -1;

@@ -135,6 +135,7 @@ static cst_status accepted(cst_integrator *i) {
   if (r->ended) return CST_OK;
   if (r->in->tape) CST_TRY(cst_record_step(i));
   if (i->schedule) CST_TRY(cst_schedule_push(i->ctx, i->schedule, r->t, r->used, i->config.step > 0));
+  if (r->in->undoable && landed) CST_TRY(cst_undo_note(i));
   CST_TRY(cst_follow_step(i));
   CST_TRY(cst_outputs_step(i, &jumped));
   if (jumped) cst_follow_jump(i);
@@ -148,6 +149,7 @@ static cst_status accepted(cst_integrator *i) {
     r->t_field = cst_breaks_side(r, r->t, r->finish);
     jumped = true;
   }
+  if (r->in->undoable && (jumped || r->next == r->in->n_times)) cst_undo_keep(i);
   r->f0_valid = r->f1 && !jumped;
   if (r->f0_valid) r->f0 = r->f1, r->f0_residual = r->f1_residual, r->f0_own = false;
   if (jumped && i->config.solver->reset) return i->config.solver->reset(i->solver);
@@ -179,7 +181,7 @@ static cst_status step(cst_integrator *i) {
 static cst_status begin(cst_integrator *i) {
   cst_progress *r = &i->run;
   r->direction = r->finish < r->t ? -1 : 1;
-  CST_TRY(cst_derivative(i));
+  CST_TRY(r->in->f0 ? cst_derivative_given(i) : cst_derivative(i));
   if (i->config.step > 0) r->h = r->direction * i->config.step;
   else if (i->config.first_step > 0) r->h = r->direction * i->config.first_step;
   else if (!r->in->replay) CST_TRY(cst_first_step(i, &r->h));
@@ -191,6 +193,7 @@ static cst_status begin(cst_integrator *i) {
 static cst_status solve(cst_integrator *i) {
   cst_progress *r = &i->run;
   if (r->in->tape) CST_TRY(cst_record_start(i));
+  if (r->in->undoable) cst_undo_begin(i);
   cst_follow_start(i);
   if (i->config.solver->reset) CST_TRY(i->config.solver->reset(i->solver));
   CST_TRY(cst_outputs_start(i));
@@ -208,6 +211,8 @@ static cst_status check(const cst_integrator *i, const cst_integration *in) {
   if (f->per_row) return cst_fail(i->ctx, CST_EUNSUPPORTED, "control per row is not available");
   if (in->tape && !f->eval_keep)
     return cst_fail(i->ctx, CST_EUNSUPPORTED, "a record was asked of a field without derivatives");
+  if (in->undoable && (in->tape || in->n_events || !(i->config.solver->traits & CST_REVERSIBLE)))
+    return cst_fail(i->ctx, CST_EUNSUPPORTED, "a run to be undone has a reversible solver, no tape and no events");
   if (in->n_times == 0) return cst_fail(i->ctx, CST_EINVAL, "a solve needs at least one time");
   if (in->replay && (!in->schedule || (in->schedule->n == 0 &&
                                        in->times[0] != in->times[in->n_times - 1])))
@@ -234,7 +239,7 @@ static void enter(cst_integrator *i, const cst_integration *in) {
   cst_breaks_enter(i);
   i->kept = *in;
   i->n_steps = i->n_recorded = 0;
-  i->schedule = in->replay || !in->schedule ? in->tape ? &i->own : NULL : in->schedule;
+  i->schedule = in->replay || !in->schedule ? cst_noted(&i->run) ? &i->own : NULL : in->schedule;
   if (i->schedule) cst_schedule_clear(i->schedule);
 }
 

@@ -35,7 +35,15 @@ double cst_schedule_h(const cst_schedule *s, size_t k);
 size_t cst_schedule_bytes(const cst_schedule *s);
 void cst_schedule_free(cst_context *ctx, cst_schedule *s);
 
-/* See cst_solve_pullback.redo. Steps of which only states were kept are asked for in descending order. */
+/* While `at` is given the state at the end of a step: the f block there, which a run from there on begins with
+ * to be the same steps. NULL: the solver carries nothing that f would not tell. */
+const void *cst_integrator_block(const cst_integrator *i, size_t *scalars);
+
+/* See cst_solve_pullback.redo: of a run with a tape, of an undoable one. Steps of which only states were kept, and
+ * all of the latter, are asked for in descending order. */
+cst_status cst_integrator_undo(cst_integrator *i, cst_rhs *rhs, size_t step, cst_taped_step *out);
+/* What that one holds beside the schedule. */
+size_t cst_integrator_undo_bytes(const cst_integrator *i);
 cst_status cst_integrator_redo(cst_integrator *i, cst_rhs *rhs, size_t step, cst_taped_step *out);
 
 /* Registers the controllers i, pi and pid. */

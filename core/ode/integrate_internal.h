@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * What the files of the driver share. Bottom-up: tape, schedule, control; start (first step size),
- * attempt (one step tried), outputs, follow (trajectories), events, explain (messages), integrator (new, free), integrate (the
- * loop).
+ * attempt (one step tried), outputs, follow (trajectories), events, record and reverse (what a gradient sees),
+ * explain (messages), integrator (new, free), integrate (the loop).
  */
 #pragma once
 #include "costate/context.h"
@@ -48,6 +48,12 @@ typedef struct cst_progress {
   double stiffness;        /* where it gave up, see cst_solve_stats */
 } cst_progress;
 
+/* The end of a stretch of steps that follow one another: y, and behind it the f block as it was carried. */
+typedef struct cst_stretch_ends {
+  unsigned char *end; /* one after another */
+  size_t n, capacity;
+} cst_stretch_ends;
+
 struct cst_integrator {
   const cst_host *host;
   cst_context *ctx;
@@ -65,12 +71,27 @@ struct cst_integrator {
   cst_taped_step *steps;         /* the first n_recorded of n_steps, with their records */
   size_t n_steps, n_recorded, step_capacity;
   cst_checkpoints checkpoints;   /* among the others */
-  cst_tape *scratch; /* of redo */
+  cst_tape *scratch; /* of redo and undo */
+  cst_stretch_ends ends; /* of an undoable run */
+  size_t ends_left;      /* those that undo has not come to yet */
+  unsigned char *undone[2]; /* y and f block: where undo stands, and what it goes to */
   double *event_value; /* of the event functions, where they were looked at last */
   int8_t *event_sign;  /* 0: at zero since the start */
   size_t event_capacity, sign_capacity;
   cst_progress run;
 };
+
+/* Scalars of a value of the field as the solver carries it, for vectors of n scalars. */
+static inline size_t cst_block(const cst_integrator *i, size_t n) {
+  return (1 + (size_t)(CST_HAS(i->config.solver, carry) ? i->config.solver->carry : 0)) * n;
+}
+/* Whether f1 of a step says more than (t1, y1): it cannot be had from them again. */
+static inline bool cst_carries(const cst_integrator *i) {
+  return (i->config.solver->traits & (CST_FSAL | CST_REVERSIBLE)) == (CST_FSAL | CST_REVERSIBLE) ||
+         cst_block(i, 1) > 1;
+}
+/* Whether the steps of the run are noted for a gradient. */
+static inline bool cst_noted(const cst_progress *r) { return r->in->tape || r->in->undoable; }
 
 /* Grows *array (of elements of `size` bytes) to hold `n`; keeps what is there. */
 cst_status cst_grow(cst_context *ctx, void *array, size_t *capacity, size_t n, size_t size);
@@ -100,8 +121,12 @@ cst_status cst_evaluate(cst_integrator *i, double t, const void *y, void *dy, vo
 bool cst_all_finite(const cst_integrator *i, const void *y);
 /* One step of the stepper from (t, y) to t1, its results in y1, f1. */
 cst_status cst_try_step(cst_integrator *i, cst_verdict *verdict);
+/* Fills the rest of the f block whose slope is there, where steps begin anew. */
+cst_status cst_start_block(cst_integrator *i, cst_rhs *rhs, double t, const void *y, void *f0);
 /* f0 at (t, y) by the driver. */
 cst_status cst_derivative(cst_integrator *i);
+/* The block that the run was given. */
+cst_status cst_derivative_given(cst_integrator *i);
 /* f1 at (t1, y1) by the driver, for interpolation; it becomes f0 of the next step. */
 cst_status cst_derivative_after(cst_integrator *i);
 
@@ -129,6 +154,14 @@ cst_status cst_events_step(cst_integrator *i);
 cst_status cst_record_start(cst_integrator *i);
 cst_status cst_record_step(cst_integrator *i);    /* before the outputs of the step */
 void cst_record_outputs(cst_integrator *i);       /* after them */
+/* The step from its y, and from its f0 unless that is NULL, with a record on the scratch tape. */
+cst_status cst_take_again(cst_integrator *i, cst_rhs *rhs, cst_taped_step *s);
+
+/* reverse.c: what an undoable run keeps. */
+void cst_undo_begin(cst_integrator *i);
+/* The end of the accepted step, as it is before any jump: noted, and kept when steps begin anew there or end. */
+cst_status cst_undo_note(cst_integrator *i);
+void cst_undo_keep(cst_integrator *i);
 
 /* schedule.c */
 /* Notes the last attempt where someone wants to see it. */

@@ -42,9 +42,10 @@ static cst_status defaults(cst_integrator *i, const cst_option *schema, const cs
 }
 
 static cst_status vectors(cst_integrator *i) {
-  void **all[] = {&i->y[0], &i->y[1], &i->f[0], &i->f[1], &i->error, &i->output};
+  void **all[] = {&i->f[0], &i->f[1], &i->y[0], &i->y[1], &i->error, &i->output};
   for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
-    *all[k] = cst_alloc(i->ctx, (i->config.n + 1) * i->size);
+    size_t n = k < 2 ? cst_block(i, i->config.n) : i->config.n;
+    *all[k] = cst_alloc(i->ctx, (n + 1) * i->size);
     if (!*all[k]) return CST_ENOMEM;
   }
   return CST_OK;
@@ -91,7 +92,8 @@ void cst_integrator_free(cst_integrator *i) {
   if (!i) return;
   if (i->solver) i->config.solver->destroy(i->host, i->solver);
   void *all[] = {i->y[0], i->y[1], i->f[0], i->f[1], i->error,
-                 i->output, i->controlled, i->steps, i->event_value, i->event_sign};
+                 i->output, i->controlled, i->steps, i->event_value, i->event_sign, i->ends.end, i->undone[0],
+                 i->undone[1]};
   for (size_t k = 0; k < sizeof all / sizeof *all; k++)
     if (all[k]) cst_free(i->ctx, all[k]);
   cst_schedule_free(i->ctx, &i->own);
@@ -102,5 +104,9 @@ void cst_integrator_free(cst_integrator *i) {
   cst_free(i->ctx, i);
 }
 
+const void *cst_integrator_block(const cst_integrator *i, size_t *scalars) {
+  *scalars = cst_block(i, i->run.rhs->n);
+  return cst_carries(i) ? i->run.f1 : NULL;
+}
 void *cst_integrator_solver_state(const cst_integrator *i) { return i->solver; }
 const cst_integrator_config *cst_integrator_config_of(const cst_integrator *i) { return &i->config; }

@@ -133,7 +133,7 @@ uint32_t cst_solve_plan_programs(const cst_solve_plan *p, bool recorded) {
   uint32_t eval = 1u << FIELD_EVAL;
   if ((p->solver->traits | p->back_traits) & CST_IMPLICIT) eval |= 1u << FIELD_JVP;
   if (!recorded) return eval;
-  if (p->gradient->needs & CST_NEEDS_TAPE) return eval | 1u << FIELD_KEEP | 1u << FIELD_PULL;
+  if (p->gradient->needs & (CST_NEEDS_TAPE | CST_NEEDS_FINAL)) return eval | 1u << FIELD_KEEP | 1u << FIELD_PULL;
   if (p->gradient->needs & (CST_NEEDS_AGAIN | CST_NEEDS_TANGENT)) return eval; /* it goes forwards only */
   return eval | 1u << FIELD_JOINT;
 }

@@ -69,6 +69,7 @@ typedef struct cst_solve_state {
   cst_integrator *integrator;
   cst_tape *tape;          /* NULL unless a gradient needs one */
   cst_trajectory *trajectory; /* the same */
+  bool undoable;           /* a gradient goes back from the end of the solve */
   cst_schedule *schedules; /* by run: one, or one a row */
   size_t n_runs;
   cst_schedule *followed;  /* by run: those, or those of the solve that this one follows */

@@ -4,20 +4,21 @@
  * has everything; after that the states of some steps are kept (checkpoint.h), from which the others are
  * taken again, on memory of their own, when the gradient asks for them.
  *
- * A kept state is y and, where the solver gives f1, f as it came from the step before: the field at y
- * is that only up to rounding. So a step taken again is the same to the bit.
+ * A kept state is y and, where the solver gives f1, f (or the block that it carries) as it came from the step
+ * before: the field at y is that only up to rounding, if at all. So a step taken again is the same to the bit.
  */
 #include <string.h>
 
 #include "ode/integrate_internal.h"
 
 static size_t bytes_of(const cst_integrator *i, size_t n) { return (n * i->size + 63) & ~(size_t)63; }
-static bool carries_f(const cst_integrator *i) { return i->config.solver->traits & CST_FSAL; }
+static bool gives_f(const cst_integrator *i) { return i->config.solver->traits & CST_FSAL; }
+static size_t f_bytes(const cst_integrator *i, const cst_rhs *f) { return cst_block(i, f->n) * i->size; }
 
 cst_status cst_record_start(cst_integrator *i) {
   cst_progress *r = &i->run;
   size_t bytes = bytes_of(i, r->rhs->n);
-  cst_checkpoints_start(&i->checkpoints, i->ctx, r->in->tape, r->in->checkpoints, carries_f(i) ? 2 * bytes : bytes);
+  cst_checkpoints_start(&i->checkpoints, i->ctx, r->in->tape, r->in->checkpoints, bytes + (gives_f(i) ? bytes_of(i, cst_block(i, r->rhs->n)) : 0));
   r->thin = r->in->checkpoints > 0;
   if (r->thin) return CST_OK;
   void *y = cst_tape_push_reserve(r->in->tape, r->rhs->n * i->size);
@@ -28,9 +29,9 @@ cst_status cst_record_start(cst_integrator *i) {
 }
 
 static void put_state(const cst_integrator *i, void *state, const void *y, const void *f) {
-  size_t bytes = i->run.rhs->n * i->size;
-  memcpy(state, y, bytes);
-  if (carries_f(i)) memcpy((char *)state + bytes_of(i, i->run.rhs->n), f, bytes);
+  const cst_rhs *rhs = i->run.rhs;
+  memcpy(state, y, rhs->n * i->size);
+  if (gives_f(i)) memcpy((char *)state + bytes_of(i, rhs->n), f, f_bytes(i, rhs));
 }
 
 static cst_status keep_state(cst_integrator *i) {
@@ -68,10 +69,10 @@ void cst_record_outputs(cst_integrator *i) {
 
 static void *room(cst_integrator *i, size_t bytes) { return cst_tape_push(i->scratch, bytes); }
 
-/* A value of the field with its residual on the scratch tape. */
+/* A value of the field with its residual on the scratch tape, with room for what the solver carries. */
 static cst_status again(cst_integrator *i, cst_rhs *rhs, double t, const void *y, void **dy,
                         void **residual) {
-  *dy = room(i, rhs->n * i->size);
+  *dy = room(i, f_bytes(i, rhs));
   *residual = room(i, rhs->residual_bytes);
   if (!*dy || !*residual) return cst_fail(i->ctx, CST_ENOMEM, "no memory to take a step again");
   return rhs->eval_keep(rhs, &t, y, *dy, *residual);
@@ -81,19 +82,34 @@ static cst_status again(cst_integrator *i, cst_rhs *rhs, double t, const void *y
 static cst_status take(cst_integrator *i, cst_rhs *rhs, const cst_taped_step *s, cst_tape *tape, cst_step *step) {
   *step = (cst_step){.struct_size = sizeof *step, .rhs = rhs, .t = &s->t_field, .h = &s->h, .t1 = &s->t1_field,
                      .y = s->y, .f0 = s->f0, .f0_residual = s->f0_residual, .tape = tape,
-                     .dense_wanted = s->n_outputs > 0, .y1 = s->y1, .f1 = carries_f(i) ? s->f1 : NULL,
+                     .dense_wanted = s->n_outputs > 0, .y1 = s->y1, .f1 = gives_f(i) ? s->f1 : NULL,
                      .rtol = i->config.rtol, .atol = i->config.atol, .exact = true};
   return i->config.solver->step(i->solver, step);
 }
 
 static cst_status take_with_record(cst_integrator *i, cst_rhs *rhs, cst_taped_step *s) {
   cst_step step;
-  s->y1 = room(i, rhs->n * i->size), s->f1 = room(i, rhs->n * i->size);
+  s->y1 = room(i, rhs->n * i->size), s->f1 = room(i, f_bytes(i, rhs));
   if (!s->y1 || !s->f1) return cst_fail(i->ctx, CST_ENOMEM, "no memory to take a step again");
   CST_TRY(take(i, rhs, s, i->scratch, &step));
   s->record = step.record, s->f1_residual = step.f1_residual;
-  if (!carries_f(i)) s->f1 = NULL;
+  if (!gives_f(i)) s->f1 = NULL;
   return CST_OK;
+}
+
+/* Whether the driver evaluated f at the start of a step. */
+static bool begins(const cst_integrator *i, const cst_taped_step *s) { return s->f0_own || !gives_f(i); }
+
+cst_status cst_take_again(cst_integrator *i, cst_rhs *rhs, cst_taped_step *s) {
+  if (!i->scratch) i->scratch = cst_tape_new(i->ctx, 0);
+  if (!i->scratch) return CST_ENOMEM;
+  cst_tape_clear(i->scratch);
+  if (begins(i, s)) {
+    CST_TRY(again(i, rhs, s->t_field, s->y, &s->f0, &s->f0_residual));
+    CST_TRY(cst_start_block(i, rhs, s->t_field, s->y, s->f0));
+  }
+  CST_TRY(take_with_record(i, rhs, s));
+  return s->f1_own ? again(i, rhs, s->t1_field, s->y1, &s->f1, &s->f1_residual) : CST_OK;
 }
 
 /* From the state at step `from` in i->y[0], i->f[0] to that at step `to`, there again. */
@@ -103,10 +119,13 @@ static cst_status advance(cst_integrator *i, cst_rhs *rhs, size_t from, size_t t
     cst_taped_step s;
     cst_describe_step(i, k, &s);
     s.y = i->y[0], s.y1 = i->y[1], s.f0 = i->f[0], s.f1 = i->f[1];
-    if (s.f0_own || !carries_f(i)) CST_TRY(rhs->eval(rhs, &s.t_field, s.y, s.f0));
+    if (begins(i, &s)) {
+      CST_TRY(rhs->eval(rhs, &s.t_field, s.y, s.f0));
+      CST_TRY(cst_start_block(i, rhs, s.t_field, s.y, s.f0));
+    }
     CST_TRY(take(i, rhs, &s, NULL, &step));
     i->y[0] = s.y1, i->y[1] = s.y;
-    if (carries_f(i)) i->f[0] = s.f1, i->f[1] = s.f0;
+    if (gives_f(i)) i->f[0] = s.f1, i->f[1] = s.f0;
   }
   return CST_OK;
 }
@@ -117,7 +136,7 @@ static cst_status reach(cst_integrator *i, cst_rhs *rhs, size_t k) {
   if (!from) return cst_fail(i->ctx, CST_EINTERNAL, "steps are taken again from the last to the first");
   size_t at = from->step;
   memcpy(i->y[0], from->state, rhs->n * i->size);
-  if (carries_f(i)) memcpy(i->f[0], (char *)from->state + bytes_of(i, rhs->n), rhs->n * i->size);
+  if (gives_f(i)) memcpy(i->f[0], (char *)from->state + bytes_of(i, rhs->n), f_bytes(i, rhs));
   for (;;) {
     cst_checkpoint *next;
     CST_TRY(cst_checkpoints_place(&i->checkpoints, at, k, &next));
@@ -134,8 +153,7 @@ static cst_status redo_from_states(cst_integrator *i, cst_rhs *rhs, size_t k, cs
   cst_describe_step(i, k, out);
   CST_TRY(reach(i, rhs, k));
   out->y = i->y[0], out->f0 = i->f[0];
-  if (out->f0_own || !carries_f(i)) CST_TRY(again(i, rhs, out->t_field, out->y, &out->f0, &out->f0_residual));
-  return take_with_record(i, rhs, out);
+  return cst_take_again(i, rhs, out);
 }
 
 /* The record before this one, which the gradient will ask for next, most often lies just below it. */
@@ -146,17 +164,19 @@ static void fetch_earlier(const cst_integrator *i, size_t k) {
   for (const char *p = before; p < here; p += LINE) __builtin_prefetch(p);
 }
 
-cst_status cst_integrator_redo(cst_integrator *i, cst_rhs *rhs, size_t k, cst_taped_step *out) {
-  if (k < i->n_recorded) {
-    *out = i->steps[k];
-    fetch_earlier(i, k);
-    if (!out->f1_own || out->f1_residual) return CST_OK;
-  }
+/* The value of the field after a recorded step that did not fit beside it. */
+static cst_status complete(cst_integrator *i, cst_rhs *rhs, cst_taped_step *s) {
   if (!i->scratch) i->scratch = cst_tape_new(i->ctx, 0);
   if (!i->scratch) return CST_ENOMEM;
   cst_tape_clear(i->scratch);
-  if (k >= i->n_recorded) CST_TRY(redo_from_states(i, rhs, k, out));
-  return out->f1_own ? again(i, rhs, out->t1_field, out->y1, &out->f1, &out->f1_residual) : CST_OK;
+  return again(i, rhs, s->t1_field, s->y1, &s->f1, &s->f1_residual);
+}
+
+cst_status cst_integrator_redo(cst_integrator *i, cst_rhs *rhs, size_t k, cst_taped_step *out) {
+  if (k >= i->n_recorded) return redo_from_states(i, rhs, k, out);
+  *out = i->steps[k];
+  fetch_earlier(i, k);
+  return out->f1_own && !out->f1_residual ? complete(i, rhs, out) : CST_OK;
 }
 
 /* ---- the last run ---------------------------------------------------------------------------------------- */

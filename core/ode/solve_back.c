@@ -169,10 +169,10 @@ static void **capture_bars(const back_state *b) {
 
 /* Takes the steps of a row again, this time with a record: rows one after another need room for one. */
 static cst_status record_again(cst_solve_state *s, void *const *y0) {
-  cst_tape_clear(s->tape);
+  if (s->tape) cst_tape_clear(s->tape);
   cst_solve_load(s, y0);
   cst_integration run = cst_solve_way(s);
-  run.tape = s->tape, run.replay = true, run.stats = &s->report.backward;
+  run.tape = s->tape, run.undoable = s->undoable, run.replay = true, run.stats = &s->report.backward;
   return cst_integrate(s->integrator, &run);
 }
 
@@ -182,7 +182,7 @@ static cst_status follow_again(cst_solve_state *s, void *const *y0) {
   bool given = !(s->plan->solver->traits & (CST_IMPLICIT | CST_MULTISTEP | CST_SELF_CONTROLLED));
   cst_solve_load(s, y0);
   cst_integration run = cst_solve_way(s);
-  run.trajectory = s->trajectory, run.replay = given, run.stats = &s->report.backward;
+  run.trajectory = s->trajectory, run.replay = given, run.exact = s->exact, run.stats = &s->report.backward;
   if (!given) run.schedule = NULL;
   return cst_integrate(s->integrator, &run);
 }
@@ -192,17 +192,18 @@ static cst_status pull_run(const cst_call *c, back_state *b, const cst_operand *
   cst_rhs *f = cst_field_rhs_base(s->rhs);
   double *times_bar = output(c, s->plan->n_parts);
   if (times_bar && times->type.space == CST_ROW) times_bar += s->row * s->n_times;
-  if (s->tape && s->plan->per_row) CST_TRY(record_again(s, c->p + 2));
+  bool recorded = s->tape || s->undoable;
+  if (recorded && s->plan->per_row) CST_TRY(record_again(s, c->p + 2));
   if (s->trajectory && s->n_runs > 1) CST_TRY(follow_again(s, c->p + 2));
   memset(b->y0_bar, 0, f->n * cst_dtype_size((cst_dtype)f->dtype));
   cst_solve_pullback back = {
       .struct_size = sizeof back, .rhs = f, .times = s->times, .n_times = s->n_times,
       .solver_state = cst_integrator_solver_state(s->integrator), .solver = s->plan->solver,
-      .integrator = s->integrator, .redo = cst_integrator_redo, .self = b, .value = value_at, .value_bar = value_bar_at,
+      .integrator = s->integrator, .redo = s->undoable ? cst_integrator_undo : cst_integrator_redo, .self = b, .value = value_at, .value_bar = value_bar_at,
       .y0_bar = b->y0_bar, .times_bar = times_bar, .capture_bar = capture_bars(b),
       .capture_count = b->capture_count, .n_captures = s->plan->field->n_captures, .stats = &s->report.backward,
       .breaks = s->breaks, .n_breaks = s->n_breaks, .trajectory = s->trajectory};
-  if (s->tape) {
+  if (recorded) {
     cst_integrator_bind(s->integrator, s->times, s->breaks);
     back.n_steps = cst_integrator_n_steps(s->integrator);
   }

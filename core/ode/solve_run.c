@@ -59,7 +59,7 @@ cst_status cst_solve_state_make(cst_context *ctx, cst_solve_plan *p, bool record
   cst_solve_state *s = *out = cst_alloc(ctx, sizeof *s);
   if (!s) return CST_ENOMEM;
   s->ctx = ctx, s->plan = p, s->n_runs = p->per_row ? p->field->rows : 1;
-  s->exact = p->o.exact || p->tangent || (recorded && p->gradient->needs & (CST_NEEDS_TAPE | CST_NEEDS_AGAIN | CST_NEEDS_TANGENT));
+  s->exact = p->o.exact || p->tangent || (recorded && p->gradient->needs & (CST_NEEDS_TAPE | CST_NEEDS_FINAL | CST_NEEDS_AGAIN | CST_NEEDS_TANGENT));
   if (p->per_row) CST_TRY(cst_field_refuse_coupled(p->field, "steps of each row's own for a field"));
   s->schedules = s->followed = s->schedule = cst_alloc(ctx, (s->n_runs + 1) * sizeof *s->schedules);
   if (!s->schedules) return CST_ENOMEM;
@@ -69,6 +69,7 @@ cst_status cst_solve_state_make(cst_context *ctx, cst_solve_plan *p, bool record
   cst_integrator_config c = cst_solve_config(p, f);
   CST_TRY(cst_integrator_new(cst_host_of(ctx), &c, &s->integrator));
   if (recorded) CST_TRY(make_memory(s));
+  s->undoable = recorded && (p->gradient->needs & CST_NEEDS_FINAL);
   s->y = cst_alloc(ctx, 2 * (f->n + 1) * cst_dtype_size((cst_dtype)f->dtype));
   if (p->timed && s->y) s->slope = (char *)s->y + (f->n + 1) * cst_dtype_size((cst_dtype)f->dtype);
   s->capture = cst_alloc(ctx, (p->field->n_captures + p->n_parts + 1) * sizeof *s->capture);
@@ -148,6 +149,7 @@ static cst_status explain(cst_solve_state *s, cst_status st) {
 void cst_solve_note_memory(cst_solve_state *s) {
   cst_solve_report *r = &s->report;
   size_t tape = (s->tape ? cst_tape_bytes(s->tape) : 0) + (s->trajectory ? cst_trajectory_peak(s->trajectory) : 0);
+  if (s->undoable) tape = cst_integrator_undo_bytes(s->integrator);
   size_t states = s->tape ? cst_integrator_checkpoints(s->integrator) : 0;
   if (r->tape_bytes < tape) r->tape_bytes = tape;
   if (r->checkpoints < states) r->checkpoints = states;
@@ -182,6 +184,7 @@ static cst_status run_one(cst_solve_state *s, bool replay, const double *times_d
   cst_integration run = cst_solve_way(s);
   run.at = cst_solve_keep, run.arg = s, run.replay = replay, run.stats = &s->report.forward;
   run.tape = s->plan->per_row ? NULL : s->tape, run.exact = s->exact;
+  run.undoable = s->undoable && !s->plan->per_row;
   run.trajectory = s->n_runs == 1 ? s->trajectory : NULL;
   run.attempts = s->plan->o.trace ? &s->attempts : NULL;
   return s->plan->timed ? cst_solve_timed(s, &run, times_dot) : cst_integrate(s->integrator, &run);

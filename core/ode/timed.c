@@ -17,6 +17,9 @@
  * fed in; both come in as the capture `clock` = (t_n_dot, s, t_n). An output inside a step stands at a
  * fixed fraction of it; what its own time moves beyond that adds dy/dt times the difference.
  *
+ * The steps are taken in legs, one with each clock. What a solver carries over from leg to leg is a slope, whose
+ * tangent has s k in it as above, and vectors like y.
+ *
  * A solver that decides more than its steps would lose its history where they begin to move. With it the tangent is
  * that of the solution, one solve: y_dot - t0_dot f(y, t0) from t0 on, and at an output T_dot f(y, T) more.
  */
@@ -36,30 +39,66 @@ typedef struct timed {
   void *state;       /* that state */
   void *moved;       /* an output, apart from the state of the run */
   double *times;     /* of a leg */
+  void *block;       /* what the solver carries at that state, */
+  size_t n_block;    /*   scalars of it; 0: nothing */
+  double block_s;    /*   and s of the leg that left it */
 } timed;
 
-/* y_dot += (times_dot - t_dot at the output) dy/dt. */
-static void move_output(const timed *m, size_t output, void *y) {
-  const cst_solve_state *s = m->s;
+/* The tangent parts of y += by times the parts of x that they are tangents of. */
+static void add_to_tangent(const cst_solve_state *s, double by, const void *x, void *y) {
   const cst_rhs *f = cst_field_rhs_base(s->rhs);
-  double t_dot = s->clock[0] + s->clock[1] * (s->times[output] - s->clock[2]), by = m->dot[output] - t_dot;
   size_t size = cst_dtype_size((cst_dtype)f->dtype);
   if (by == 0) return;
   uint32_t half = s->plan->n_parts / 2;
   for (uint32_t p = 0; p < half; p++) {
     const cst_part *value = cst_solve_part(s, p), *tangent = cst_solve_part(s, p + half);
-    const void *slope = (const char *)s->slope + value->offset * size;
+    const void *from = (const char *)x + value->offset * size;
     void *to = (char *)y + tangent->offset * size;
-    cst_kernels_get()->combine[f->dtype == CST_F64](value->n * f->rows, to, 1, &by, &slope, to);
+    cst_kernels_get()->combine[f->dtype == CST_F64](value->n * f->rows, to, 1, &by, &from, to);
   }
+}
+
+/* y_dot += (times_dot - t_dot at the output) dy/dt. */
+static void move_output(const timed *m, size_t output, void *y) {
+  const cst_solve_state *s = m->s;
+  double t_dot = s->clock[0] + s->clock[1] * (s->times[output] - s->clock[2]);
+  add_to_tangent(s, m->dot[output] - t_dot, s->slope, y);
+}
+
+/* What is carried at the end of a leg, for the next to begin with. */
+static cst_status save_block(timed *m) {
+  const cst_solve_state *s = m->s;
+  size_t size = cst_dtype_size((cst_dtype)cst_field_rhs_base(s->rhs)->dtype);
+  const void *block = cst_integrator_block(s->integrator, &m->n_block);
+  if (!block) return m->n_block = 0, CST_OK;
+  if (!m->block && !(m->block = cst_alloc(s->ctx, m->n_block * size))) return CST_ENOMEM;
+  memcpy(m->block, block, m->n_block * size);
+  m->block_s = s->clock[1];
+  return CST_OK;
+}
+
+static bool is_break(const cst_solve_state *s, double t) {
+  for (size_t i = 0; i < s->n_breaks; i++)
+    if (s->breaks[i] == t) return true;
+  return false;
+}
+
+/* The block for a leg from step a on, unless steps begin anew there. */
+static const void *block_at(const timed *m, size_t a) {
+  if (a == 0 || m->n_block == 0 || is_break(m->s, cst_schedule_t(m->all, a))) return NULL;
+  add_to_tangent(m->s, m->s->clock[1] - m->block_s, m->block, m->block);
+  return m->block;
 }
 
 static cst_status give(void *arg, size_t i, void *y, bool *jumped) {
   (void)jumped;
-  const timed *m = arg;
+  timed *m = arg;
   const cst_rhs *f = cst_field_rhs_base(m->s->rhs);
   size_t output = m->first + i;
-  if (i == m->save) memcpy(m->state, y, f->n * cst_dtype_size((cst_dtype)f->dtype));
+  if (i == m->save) {
+    memcpy(m->state, y, f->n * cst_dtype_size((cst_dtype)f->dtype));
+    CST_TRY(save_block(m));
+  }
   if (output < m->from || output >= m->upto) return CST_OK;
   memcpy(m->moved, y, f->n * cst_dtype_size((cst_dtype)f->dtype));
   if (output > 0) move_output(m, output, m->moved);
@@ -99,6 +138,7 @@ static cst_status leg(timed *m, size_t a, size_t b, double t_dot, double h_dot) 
   s->clock[0] = t_dot, s->clock[1] = h_dot != 0 ? h_dot / (end - start) : 0, s->clock[2] = start;
   m->run->n_times = leg_times(m, a, b), m->run->times = m->times;
   m->run->schedule = &steps, m->run->replay = true;
+  m->run->f0 = block_at(m, a);
   CST_TRY(cst_integrate(s->integrator, m->run));
   if (b < all->n) memcpy(s->y, m->state, f->n * cst_dtype_size((cst_dtype)f->dtype));
   return CST_OK;
@@ -108,8 +148,7 @@ static cst_status leg(timed *m, size_t a, size_t b, double t_dot, double h_dot) 
 static size_t first_break(const timed *m) {
   const cst_solve_state *s = m->s;
   for (size_t k = 0; k + 1 < m->all->n; k++)
-    for (size_t i = 0; i < s->n_breaks; i++)
-      if (s->breaks[i] == cst_schedule_t(m->all, k + 1)) return k;
+    if (is_break(s, cst_schedule_t(m->all, k + 1))) return k;
   return m->all->n - 1;
 }
 
@@ -181,6 +220,7 @@ cst_status cst_solve_timed(cst_solve_state *s, cst_integration *run, const doubl
     memcpy(s->y, start, f->n * cst_dtype_size((cst_dtype)f->dtype));
     st = legs(&m);
   }
+  cst_free(s->ctx, m.block);
   cst_free(s->ctx, start);
   return st;
 }

@@ -35,6 +35,7 @@ static const alias aliases[] = {
     IN(CONTROLLER, "core", "pid"),
     IN(GRADIENT, "adjoint", "discrete"),
     IN(GRADIENT, "adjoint", "backsolve"),
+    IN(GRADIENT, "adjoint", "reversible"),
     IN(GRADIENT, "adjoint", "interpolating"),
     IN(GRADIENT, "adjoint", "quadrature"),
     IN(MODEL, "nn", "linear"),

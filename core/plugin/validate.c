@@ -127,6 +127,10 @@ static const char *fault_of_solver(const cst_solver_type *t) {
   if ((t->traits & CST_REVERSIBLE) && !t->reverse) return "is REVERSIBLE, which needs the slot reverse";
   if ((t->traits & CST_SELF_CONTROLLED) && !(t->traits & CST_ADAPTIVE && t->dense))
     return "is SELF_CONTROLLED, which needs ADAPTIVE and the slot dense";
+  if (CST_HAS(t, carry) && !((t->traits & CST_FSAL) && CST_HAS(t, start)))
+    return "carries vectors, which needs FSAL and the slot start";
+  if (CST_HAS(t, carry) && t->vjp && !CST_HAS(t, start_vjp))
+    return "carries vectors, and vjp needs the slot start_vjp";
   if (t->dense_vjp && !(t->dense && t->vjp)) return "has dense_vjp, which needs dense and vjp";
   return NULL;
 }

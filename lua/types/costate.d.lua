@@ -421,7 +421,7 @@ function costate.broadcast_like(x, like) end
 ---@class costate.OdeOptions
 ---@field field fun(t: costate.Value, y: costate.Value|table<string, costate.Value>): costate.Value|table traced; or a model
 ---@field solver? string|table "dopri5", or { "name", option = ... }
----@field gradient? string|table "discrete" (exact), "reversible", "backsolve" (O(1) memory), "interpolating", "quadrature" (any solver), "forward", "finite"; see `costate help gradients`
+---@field gradient? string|table "discrete" (exact), "reversible" (exact, O(1) memory, see its solvers), "backsolve" (O(1) memory), "interpolating", "quadrature" (any solver), "forward", "finite"; see `costate help gradients`
 ---@field controller? string|table step-size control
 ---@field rtol? number 1e-6
 ---@field atol? number 1e-9

@@ -3,6 +3,7 @@
 
 static cst_status init(const cst_host *host) {
   CST_TRY(host->register_gradient(host, &adjoint_discrete));
+  CST_TRY(host->register_gradient(host, &adjoint_reversible));
   CST_TRY(host->register_gradient(host, &adjoint_backsolve));
   CST_TRY(host->register_gradient(host, &adjoint_interpolating));
 #ifdef ADJOINT_GSL

@@ -12,6 +12,20 @@
 void adjoint_hermite_vjp(const cst_host *host, const cst_taped_step *s, const cst_step_vjp *v,
                          double x, const void *out_bar, void *y1_bar, void *f1_bar, double *x_bar);
 
+/* The walk back through the steps of a solve (walk.c): the state of the gradients that take it. */
+typedef struct adjoint_walk {
+  const cst_host *host;
+  size_t size, vectors_of_f; /* of a scalar; in a block f */
+  unsigned char *vectors;    /* of all the following */
+  void *y_bar[2], *f_bar[2], *out_bar, *slope;
+} adjoint_walk;
+
+cst_status adjoint_walk_accepts(const cst_host *host, const char *gradient, const cst_solver_type *s);
+cst_status adjoint_walk_new(const cst_gradient_config *c, void **state);
+void adjoint_walk_free(const cst_host *host, void *state);
+/* y0 (unless NULL): the state at the start as the first step has it; NULL when there was no step. */
+cst_status adjoint_walk_back(const adjoint_walk *w, const cst_solve_pullback *p, const void **y0);
+
 /* Time k as the field is asked there: where it jumps, in the step that ends at that time, and at the start in
  * the one that begins (side.c). */
 double adjoint_side(const cst_solve_pullback *p, size_t k);
@@ -21,6 +35,6 @@ static inline bool adjoint_needs_jacobian(const cst_solver_type *s) {
   return s->traits & CST_IMPLICIT && !(s->traits & CST_SELF_CONTROLLED);
 }
 
-extern const cst_gradient_type adjoint_discrete, adjoint_backsolve, adjoint_interpolating, adjoint_forward,
-    adjoint_finite;
+extern const cst_gradient_type adjoint_discrete, adjoint_reversible, adjoint_backsolve, adjoint_interpolating,
+    adjoint_forward, adjoint_finite;
 extern const cst_gradient_type adjoint_quadrature; /* with GSL */

@@ -167,6 +167,7 @@ static void test_broken_inits(void) {
   refuse("silent_init", CST_EUNSUPPORTED, "plugin 'silent_init' could not start: it gave no reason");
   refuse("duplicate_type", CST_EEXISTS, "loss 'duplicate_type.twice' is registered already, by ");
   refuse("illegal_type", CST_EPLUGIN, "model 'hollow' lacks the required slot build");
+  refuse("startless", CST_EPLUGIN, "solver 'memory' carries vectors, which needs FSAL and the slot start");
   refuse("bad_schema", CST_EPLUGIN, "option 'safety' of controller 'odd' has a default outside its range");
   refuse("bad_tableau", CST_EPLUGIN,
          "tableau 'kutta' is not of order 4: the condition sum b c = 1/2 of order 2 is off by 0.0833");

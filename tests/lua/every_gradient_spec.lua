@@ -107,11 +107,10 @@ local only <const> = { ["rows that see each other"] = "rk.dopri5", events = "rk.
 
 local usual <const> = { "rk.dopri5", "rk.rk4", "esdirk.kencarp4", "gsl.rk8pd", "gsl.msbdf", "sundials.cvode_bdf" }
 
---- Solvers of the type's choice, two at most, when it has special needs; the usual ones otherwise.
+--- Solvers of the type's choice, two at most, when it takes none of the usual ones; those otherwise.
 local function solvers_for(gradient)
-  local out, special = {}, false
-  for _, needed in pairs(gradient.solver_needs) do special = special or needed end
-  local names = usual
+  local out, special, names = {}, true, usual
+  for _, name in ipairs(usual) do special = special and not (core.find("solver", name) and core.accepts(gradient.name, name)) end
   if special then
     names = {}
     for _, e in ipairs(core.entries("solver")) do names[#names + 1] = e.name end

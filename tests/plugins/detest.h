@@ -41,6 +41,8 @@ bool ivp_reference(const ivp *p, const char *file, double *end);
 /* Loads every plugin that can be found, so that the registry holds every solver. */
 bool ivp_load_all(cst_context *ctx);
 
-/* One adaptive solve to p->t1 with rtol and atol and the core's default controller: the end in y. */
+/* One adaptive solve to p->t1 with rtol and atol and the core's default controller: the end in y. A coupled pair
+ * has the coupling 0.9, at which its second root is damped; with its default, made for the way back, it grows
+ * where the field damps. */
 cst_status ivp_solve(cst_context *ctx, const cst_solver_type *solver, const ivp *p, double rtol,
                      double atol, double *y, cst_solve_stats *stats);

@@ -126,6 +126,7 @@ cst_status ivp_solve(cst_context *ctx, const cst_solver_type *solver, const ivp 
                      double atol, double *y, cst_solve_stats *stats) {
   ivp_rhs f;
   cst_integrator *integrator;
+  cst_options *o;
   const double times[2] = {0, p->t1};
   ivp_rhs_init(&f, p);
   ivp_start(p, y);
@@ -135,8 +136,11 @@ cst_status ivp_solve(cst_context *ctx, const cst_solver_type *solver, const ivp 
     .rtol = rtol, .atol = atol, .max_steps = 20000000};
   cst_integration run = {.struct_size = sizeof run, .rhs = &f.rhs, .times = times, .n_times = 2,
                          .y = y, .stats = stats};
-  CST_TRY(cst_integrator_new(cst_host_of(ctx), &c, &integrator));
-  cst_status st = cst_integrate(integrator, &run);
+  CST_TRY(ode_coupled(ctx, solver, 0.9, &o));
+  c.solver_options = o;
+  cst_status st = cst_integrator_new(cst_host_of(ctx), &c, &integrator);
+  if (st == CST_OK) st = cst_integrate(integrator, &run);
   cst_integrator_free(integrator);
+  cst_options_free(ctx, o);
   return st;
 }

@@ -235,7 +235,7 @@ void problem_init(problem *p, field_fn *field, cst_dtype dtype, size_t rows, siz
 
 cst_context *ode_context(void) {
   cst_context *ctx = cst_context_new(NULL);
-  if (ctx && (cst_plugin_load(ctx, "rk") || cst_plugin_load(ctx, "adjoint"))) {
+  if (ctx && (cst_plugin_load(ctx, "rk") || cst_plugin_load(ctx, "reversible") || cst_plugin_load(ctx, "adjoint"))) {
     cst_context_free(ctx);
     return NULL;
   }
@@ -257,11 +257,40 @@ bool is_ordinary(const cst_entry *e) {
   const cst_solver_type *t = e->type;
   return !(t->traits & (CST_STOCHASTIC | CST_IMPLICIT | CST_SYMPLECTIC | CST_SINGLE));
 }
+bool is_reversible(const cst_entry *e) { return ((const cst_solver_type *)e->type)->traits & CST_REVERSIBLE; }
+bool is_rk(const cst_entry *e) { return strcmp(e->plugin, "rk") == 0; }
 bool is_esdirk(const cst_entry *e) { return strcmp(e->plugin, "esdirk") == 0; }
 
 const cst_solver_type *ode_solver(cst_context *ctx, const char *name) {
   const cst_entry *e = cst_find(ctx, CST_KIND_SOLVER, name);
   return e ? e->type : NULL;
+}
+
+cst_status ode_create(cst_context *ctx, const cst_solver_type *t, const problem *p, void **state) {
+  cst_options *o = NULL;
+  cst_solver_config c = {.struct_size = sizeof c, .host = cst_host_of(ctx), .type = t, .dtype = p->rhs.dtype,
+                         .rows = p->rhs.rows, .n = p->rhs.n, .n_stage = p->rhs.n_stage};
+  if (t->options) CST_TRY(cst_options_new(ctx, t->name, t->options, NULL, 0, &o));
+  c.options = o;
+  cst_status st = t->create(&c, state);
+  cst_options_free(ctx, o);
+  return st;
+}
+
+cst_status ode_coupled(cst_context *ctx, const cst_solver_type *t, double coupling, cst_options **o) {
+  const cst_given given = {.name = "coupling", .kind = CST_NUMBER, .number = coupling};
+  return cst_options_new(ctx, t->name, t->options, &given, ode_has_coupling(t), o);
+}
+bool ode_has_coupling(const cst_solver_type *t) { return t->options && strcmp(t->options[0].name, "coupling") == 0; }
+
+size_t ode_block(const cst_solver_type *t, const problem *p) {
+  return (1 + (CST_HAS(t, carry) ? t->carry : 0)) * p->rhs.n;
+}
+
+cst_status ode_begin(const cst_solver_type *t, void *state, problem *p, double time, const void *y, void *f0) {
+  const cst_step at = {.struct_size = sizeof at, .rhs = &p->rhs, .t = &time, .y = y};
+  CST_TRY(p->rhs.eval(&p->rhs, &time, y, f0));
+  return CST_HAS(t, carry) ? t->start(state, &at, f0) : CST_OK;
 }
 
 cst_integrator_config ode_config(cst_context *ctx, const char *solver, const problem *p) {

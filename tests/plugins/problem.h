@@ -53,7 +53,7 @@ void problem_slope(const problem *p, number t, const number *y, const number *th
 double problem_get(const problem *p, const void *v, size_t i);
 void problem_set(const problem *p, void *v, size_t i, double x);
 
-/* A context with the plugins rk and adjoint. */
+/* A context with the plugins rk, reversible and adjoint. */
 cst_context *ode_context(void);
 cst_context *ode_context_with(const char *plugin); /* and with this one */
 const cst_solver_type *ode_solver(cst_context *ctx, const char *name);
@@ -64,7 +64,17 @@ const cst_solver_type *ode_solver(cst_context *ctx, const char *name);
     for (const cst_solver_type *t = ode_solver_at(ctx, i_, is); t; t = NULL)
 const cst_solver_type *ode_solver_at(cst_context *ctx, size_t i, bool (*is)(const cst_entry *e));
 bool is_ordinary(const cst_entry *e); /* explicit, of one step, for fields without noise or structure */
-bool is_esdirk(const cst_entry *e);   /* of that plugin */
+bool is_reversible(const cst_entry *e);
+bool is_rk(const cst_entry *e);       /* of that plugin, as the next */
+bool is_esdirk(const cst_entry *e);
+/* A stepper with its options as they are by default, which it must not look at any more. */
+cst_status ode_create(cst_context *ctx, const cst_solver_type *t, const problem *p, void **state);
+/* Whether a solver is a coupled pair; options by default, but with this coupling. */
+bool ode_has_coupling(const cst_solver_type *t);
+cst_status ode_coupled(cst_context *ctx, const cst_solver_type *t, double coupling, cst_options **o);
+/* Scalars of what a solver has as f0 and f1; f0 where a solve begins. */
+size_t ode_block(const cst_solver_type *t, const problem *p);
+cst_status ode_begin(const cst_solver_type *t, void *state, problem *p, double time, const void *y, void *f0);
 
 cst_integrator_config ode_config(cst_context *ctx, const char *solver, const problem *p);
 

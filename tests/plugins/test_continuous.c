@@ -87,10 +87,11 @@ static double error_of(const test_case *c, setting s, const gradient *truth) {
 }
 
 /* With tolerances of local errors, h^(q+1) ~ tol, a method of order p is off by h^p, and its dense output of
- * degree d by h^(d+1). A multistep method estimates the error of order p itself. With fixed steps only h counts. */
+ * degree d by h^(d+1). A multistep method estimates the error of order p itself. With fixed steps only h counts,
+ * but where another solver, with steps of its own choice, goes backwards. */
 static double bound(const cst_solver_type *t, double tol) {
-  double dense = t->dense ? t->dense_order : 3, order = fmin(t->order, dense + 1);
-  if (!(t->traits & CST_ADAPTIVE)) return 30 * pow(STEP, order);
+  double dense = t->dense_order ? t->dense_order : 3, order = fmin(t->order, dense + 1);
+  if (!(t->traits & CST_ADAPTIVE)) return 30 * pow(STEP, order) + (t->traits & CST_REVERSIBLE ? 200 * tol : 0);
   double rate = order / (t->traits & CST_MULTISTEP ? order + 1 : t->error_order + 1);
   return rate < 1 ? 60 * pow(tol, rate) : 200 * tol;
 }

@@ -90,8 +90,9 @@ typedef struct cst_span {
 
 /* ---- steppers ----------------------------------------------------------------------------- */
 
-/* One attempted step. The driver owns all vectors; lengths are rhs->n. A stepper that fails leaves
- * y, f0 and its own history as before the call. */
+/* One attempted step. The driver owns all vectors; lengths are rhs->n, those of f0 and f1 of a solver that
+ * carries more than a slope (cst_solver_type.carry) (1 + carry) rhs->n. A stepper that fails leaves y, f0 and
+ * its own history as before the call. */
 typedef struct cst_step {
   uint32_t struct_size;
   cst_rhs *rhs;
@@ -100,8 +101,8 @@ typedef struct cst_step {
                               no evaluation falls outside the span; use it for stages with c = 1. Where
                               the field jumps at an end of the step, t or t1 lies a rounding inside */
   const void *y;
-  const void *f0;          /* f(t, y), always given */
-  const void *f0_residual; /* residual of that evaluation when tape is set */
+  const void *f0;          /* f(t, y), or the f1 of the step before; always given */
+  const void *f0_residual; /* residual of that evaluation when tape is set; NULL: the f1 before had none */
   cst_noise *noise;        /* NULL unless the solver is stochastic */
   cst_tape *tape;          /* NULL: keep no record */
   bool dense_wanted;       /* `dense` may be called for this step: an output lies inside it */
@@ -109,7 +110,7 @@ typedef struct cst_step {
   size_t n_controlled;
   /* results */
   void *y1;
-  void *f1;                /* f(t + h, y1), when the solver's trait FSAL is set */
+  void *f1;                /* f(t + h, y1), or what the solver carries, when its trait FSAL is set */
   void *f1_residual;       /* out: residual of that evaluation, inside the tape */
   void *error;             /* estimate y1 - y1_hat of an ADAPTIVE solver; NULL: not wanted */
   double *error_sum;       /* a solver that can writes the sum over `controlled` here (see error_sum
@@ -139,7 +140,7 @@ typedef struct cst_step_vjp {
   const void *f1;         /* f(t1, y1), kept by the driver (trait FSAL) */
   const void *f0_residual;
   const void *y1_bar;
-  const void *f1_bar;     /* cotangent of f1 (trait FSAL), NULL: zero */
+  const void *f1_bar;     /* cotangent of f1 (trait FSAL), as long as f1; NULL: zero */
   void *y_bar, *f0_bar;
   double *t_bar, *h_bar;  /* NULL: not wanted */
 } cst_step_vjp;
@@ -150,7 +151,7 @@ enum {
   CST_IMPLICIT = 4,
   CST_SYMPLECTIC = 8,
   CST_STOCHASTIC = 16,
-  CST_REVERSIBLE = 32, /* `reverse` undoes a step to round-off */
+  CST_REVERSIBLE = 32, /* `reverse` undoes a step to round-off. With FSAL f1 is carried: no function of (t1, y1) */
   CST_SINGLE = 64,     /* sees one row at a time: the driver loops over rows */
   CST_F64_ONLY = 128,
   CST_MULTISTEP = 256, /* has a history: reset at every discontinuity */
@@ -176,7 +177,7 @@ typedef struct cst_solver_type {
   const void *method;        /* of the engine: a tableau, a GSL type */
   int order;                 /* REQUIRED: of the propagated solution */
   int error_order;           /* ADAPTIVE: the estimate shrinks as h^(error_order + 1) */
-  int dense_order;           /* of `dense` */
+  int dense_order;           /* of `dense`; without it, of cubic Hermite interpolation on f0 and f1; 0: 3 */
   uint32_t traits;
   cst_status (*create)(const cst_solver_config *c, void **state); /* REQUIRED; *state only on success */
   void (*destroy)(const cst_host *host, void *state);             /* REQUIRED */
@@ -194,11 +195,22 @@ typedef struct cst_solver_type {
    * NULL) accumulate; so does *theta_bar when not NULL. */
   cst_status (*dense_vjp)(void *state, const cst_step_vjp *v, double theta, const void *out_bar,
                           void *y1_bar, void *f1_bar, double *theta_bar);
-  /* REVERSIBLE: y from y1 (s->y is y1; s->y1 receives y). */
+  /* REVERSIBLE: undoes a step to round-off. t, h, t1 are those of the step; s->y is its y1 and, with FSAL,
+   * s->f0 its f1; s->y1 receives its y, s->f1 its f0. There is no tape and no estimate. */
   cst_status (*reverse)(void *state, cst_step *s);
   /* Optional: a clause for the message of a solve that the driver stops, on what only the stepper
    * knows; "" when there is nothing to say. */
   void (*remark)(void *state, char *text, size_t size);
+  /* How many vectors the solver carries from step to step beside y and a slope (needs FSAL). f0 and f1 are
+   * then blocks of 1 + carry vectors one after another, rhs->n scalars each without padding; the first is a
+   * slope good enough for the dense output. */
+  uint32_t carry;
+  /* Required with carry. A solve begins, or begins anew after a jump: f0[0 .. n) = f(t, y) of s is there,
+   * the rest of the block is to be filled. Of s, rhs, t and y are set. */
+  cst_status (*start)(void *state, const cst_step *s, void *f0);
+  /* Required with carry and vjp. Its transpose: adds to y_bar what comes through the rest of the block
+   * f0_bar; the cotangent of the slope goes through f afterwards. */
+  cst_status (*start_vjp)(void *state, cst_rhs *rhs, const void *f0_bar, void *y_bar);
 } cst_solver_type;
 
 /* An explicit Runge-Kutta method as data, checked against its order conditions on registration. */
@@ -265,7 +277,7 @@ typedef struct cst_integrator cst_integrator;
 
 /* One accepted step on the tape, oldest first. Every value of the field has one owner, through whose
  * residual its cotangent goes: the stepper (FSAL: f1 of this step), or the driver (f0_own, f1_own).
- * With f0_own false, f0 is what the previous step has as f1. */
+ * With f0_own false, f0 is what the previous step has as f1. f0 and f1 are blocks where a solver carries. */
 typedef struct cst_taped_step {
   double t, h, t1;            /* t1 = t + h, exact when clipped */
   void *record;               /* of the stepper; NULL: only y is stored, see cst_solve_pullback */
@@ -332,6 +344,8 @@ typedef struct cst_integration {
   size_t n_breaks;
   size_t checkpoints;            /* with a tape: keep so many states, and no records; 0: what memory allows */
   cst_trajectory *trajectory;    /* optional: emptied, then receives the stage parts of the solution */
+  const void *f0; /* optional: the f block to begin with, of a run that goes on where another was cut */
+  bool undoable;  /* without a tape: keep what cst_solve_pullback.redo of NEEDS_FINAL needs; REVERSIBLE solvers */
 } cst_integration;
 
 typedef struct cst_integrator_config {
@@ -362,11 +376,11 @@ typedef struct cst_solve_pullback {
   size_t n_times;
   void *solver_state;             /* of the forward solve */
   const cst_solver_type *solver;
-  size_t n_steps;                 /* NEEDS_TAPE */
-  cst_integrator *integrator;     /* NEEDS_TAPE: of the forward solve */
+  size_t n_steps;                 /* NEEDS_TAPE, NEEDS_FINAL */
+  cst_integrator *integrator;     /* the same: of the forward solve */
   /* NEEDS_TAPE: *out = step i with everything present, asked for from the last to the first. A step
    * whose record did not fit the budget is taken again on scratch memory, which is valid until the
-   * next call. */
+   * next call. NEEDS_FINAL: the same, but each step is undone from its end and taken again. */
   cst_status (*redo)(cst_integrator *integrator, cst_rhs *rhs, size_t i, cst_taped_step *out);
   /* State vectors at the outputs and their cotangents, as stored: value i is gathered by `value`. */
   void *self;
@@ -409,10 +423,11 @@ typedef struct cst_gradient_config {
 } cst_gradient_config;
 
 enum {
-  CST_NEEDS_TAPE = 1,
+  CST_NEEDS_TAPE = 1,       /* the solve keeps a tape */
   CST_NEEDS_TRAJECTORY = 2,
   CST_NEEDS_AGAIN = 4,   /* cst_solve_pullback.again */
-  CST_NEEDS_TANGENT = 8  /* cst_solve_pullback.tangent */
+  CST_NEEDS_TANGENT = 8, /* cst_solve_pullback.tangent */
+  CST_NEEDS_FINAL = 16   /* it keeps its end, from which a REVERSIBLE solver goes back */
 };
 
 /* What a gradient is the gradient of: exactly one is set. */

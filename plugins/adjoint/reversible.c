@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * reversible: the exact derivative of the steps that were taken, each of them undone from its end and taken
+ * again on the way back. The memory is that of one step, however many there are.
+ *
+ * What is undone is right to round-off, which the way back magnifies: by 1/coupling or 1/(2 damping - 1) a
+ * step, and by what the field itself magnifies. So at the start the state that was come back to is compared
+ * with the true one, over the parts that the field reads; the gradient is refused when it is not found again.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "adjoint.h"
+
+static cst_status accepts(const cst_host *host, const cst_solver_type *s) {
+  if (s->traits & CST_REVERSIBLE) return adjoint_walk_accepts(host, "reversible", s);
+  return host->fail(host, CST_EUNSUPPORTED,
+                    "gradient 'reversible' undoes steps, which solver '%s' does not do: use reversible.alf, "
+                    "reversible.heun, reversible.rk3, reversible.rk4 or reversible.dopri5, or gradient = \"discrete\"",
+                    s->name);
+}
+
+static double norm(const adjoint_walk *d, const cst_rhs *f, const void *v) {
+  return sqrt(d->host->dot(f->dtype, f->n_stage, v, v));
+}
+
+/* |found - y0| / |y0|, or relative to the last output where y0 is zero. */
+static double distance(const adjoint_walk *d, const cst_solve_pullback *p, const void *found) {
+  const cst_rhs *f = p->rhs;
+  p->value(p->self, 0, d->slope);
+  double scale = norm(d, f, d->slope);
+  d->host->combine(f->dtype, f->n, d->slope, 1, (const double[]){-1}, &found, d->slope);
+  double off = norm(d, f, d->slope);
+  if (scale > 0 || off == 0) return scale > 0 ? off / scale : 0;
+  p->value(p->self, p->n_times - 1, d->slope);
+  return off / norm(d, f, d->slope);
+}
+
+/* The option of a solver that says how much its way back magnifies. */
+static const char *remedy(const cst_solver_type *s) {
+  for (const cst_option *o = s->options; o && o->kind != CST_OPTION_END; o++) {
+    if (strcmp(o->name, "coupling") == 0) return "a coupling nearer 1, ";
+    if (strcmp(o->name, "damping") == 0) return "a damping nearer 1, ";
+  }
+  return "";
+}
+
+/* off: as `distance` has it; not finite when the way back did not come to the start. */
+static cst_status lost(const adjoint_walk *d, const cst_solve_pullback *p, double off) {
+  char found[48] = "not finite any more";
+  if (isfinite(off)) snprintf(found, sizeof found, "off by %.2g of its size", off);
+  return d->host->fail(d->host, CST_EUNSUPPORTED,
+                       "gradient 'reversible' lost its way back over %zu steps to t = %.9g, the state is %s: "
+                       "rounding was magnified (most where the field damps); try fewer steps, %sor "
+                       "gradient = \"discrete\"",
+                       p->n_steps, p->times[0], found, remedy(p->solver));
+}
+
+static cst_status pullback(void *state, const cst_solve_pullback *p) {
+  const adjoint_walk *d = state;
+  const void *y0;
+  cst_status st = adjoint_walk_back(d, p, &y0);
+  if (st == CST_ENONFINITE) return lost(d, p, HUGE_VAL);
+  if (st != CST_OK || !y0) return st;
+  double off = distance(d, p, y0), most = p->rhs->dtype == CST_F32 ? 1e-2 : 1e-6;
+  return off <= most ? CST_OK : lost(d, p, off);
+}
+
+const cst_gradient_type adjoint_reversible = {
+  .struct_size = sizeof adjoint_reversible,
+  .name = "reversible",
+  .help = "the exact derivative of the steps taken, which a reversible solver undoes: memory of one step",
+  .needs = CST_NEEDS_FINAL,
+  .accepts = accepts,
+  .create = adjoint_walk_new,
+  .destroy = adjoint_walk_free,
+  .pullback = pullback,
+  .traits = CST_EXACT,
+};
