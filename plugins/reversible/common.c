@@ -10,7 +10,7 @@ cst_status rev_new(const cst_solver_config *c, size_t vectors, const char *optio
   rev *r = c->host->alloc(c->host, sizeof *r);
   if (!r) return CST_ENOMEM;
   *r = (rev){.host = c->host, .combine = c->host->combine_of(c->dtype), .error_sum = c->host->error_sum_of(c->dtype),
-             .dtype = c->dtype, .size = cst_dtype_size((cst_dtype)c->dtype), .n = c->n, .factor = factor};
+             .dtype = c->dtype, .size = cst_dtype_size((cst_dtype)c->dtype), .factor = factor};
   r->stride = (c->n * r->size + 64) & ~(size_t)63;
   r->vectors = c->host->alloc(c->host, vectors * r->stride);
   if (!r->vectors) {

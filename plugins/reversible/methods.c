@@ -9,7 +9,7 @@
 
 /* P. Bogacki, L. F. Shampine, 1989, whose fourth stage is f(t1, y1). */
 static const rev_method bosh3 = {
-  .order = 3, .stages = 3,
+  .stages = 3,
   .a = TABLE(1 / 2.,
              0, 3 / 4.),
   .b = TABLE(2 / 9., 1 / 3., 4 / 9.), .c = TABLE(0, 1 / 2., 3 / 4.),
@@ -18,7 +18,7 @@ static const rev_method bosh3 = {
 
 /* W. Kutta, 1901: the classical method. */
 static const rev_method rk4 = {
-  .order = 4, .stages = 4,
+  .stages = 4,
   .a = TABLE(1 / 2.,
              0, 1 / 2.,
              0, 0, 1),
@@ -27,7 +27,7 @@ static const rev_method rk4 = {
 
 /* J. R. Dormand, P. J. Prince, 1980; dense output of order 4 by Shampine. */
 static const rev_method dopri5 = {
-  .order = 5, .stages = 6,
+  .stages = 6,
   .a = TABLE(1 / 5.,
              3 / 40., 9 / 40.,
              44 / 45., -56 / 15., 32 / 9.,

@@ -16,7 +16,7 @@ enum { REV_STAGES = 7, REV_DEGREE = 4 };
 
 /* An explicit Runge-Kutta method Psi, data of the coupled pair (couple.h). */
 typedef struct rev_method {
-  int order, stages;
+  int stages;
   const double *a; /* strictly lower triangle, row by row */
   const double *b, *c;
   const double *e; /* stages + 1 numbers: the estimate h sum e_i k_i, the last slope being f(t1, y1); NULL: none */
@@ -31,7 +31,6 @@ typedef struct rev {
   uint8_t dtype;
   size_t size;            /* of a scalar */
   size_t stride;          /* of the vectors below, in bytes */
-  size_t n;               /* capacity */
   double factor;          /* the option: damping or coupling; 1 of a type without one */
   unsigned char *vectors; /* of steps */
   /* The rest is of the coupled pair. */
