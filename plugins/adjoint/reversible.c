@@ -50,7 +50,7 @@ static const char *remedy(const cst_solver_type *s) {
 static cst_status lost(const adjoint_walk *d, const cst_solve_pullback *p, double off) {
   char found[48] = "not finite any more";
   if (isfinite(off)) snprintf(found, sizeof found, "off by %.2g of its size", off);
-  return d->host->fail(d->host, CST_EUNSUPPORTED,
+  return d->host->fail(d->host, CST_ELOST,
                        "gradient 'reversible' lost its way back over %zu steps to t = %.9g, the state is %s: "
                        "rounding was magnified (most where the field damps); try fewer steps, %sor "
                        "gradient = \"discrete\"",

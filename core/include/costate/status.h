@@ -23,8 +23,9 @@
   X(ECALLBACK, "callback", "a callback raised an error")                                            \
   X(EBREAK, "break", "stopped on request")                                                          \
   X(EBUSY, "busy", "the object is in use")                                                          \
-  X(ESINGULAR, "singular", "a linear system has no unique solution") \
-  X(ENOCONVERGENCE, "no_convergence", "an iteration did not come close enough to a solution") \
+  X(ESINGULAR, "singular", "a linear system has no unique solution")                                \
+  X(ENOCONVERGENCE, "no_convergence", "an iteration did not come close enough to a solution")       \
+  X(ELOST, "lost", "rounding errors grew until nothing was left of the result")                        \
   X(EINTERNAL, "internal", "this is a bug in Costate: please report it")
 
 typedef enum cst_status {
