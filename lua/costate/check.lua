@@ -87,7 +87,7 @@ end
 
 --- Compares all methods on the first batch of a training. `most`: directions of a method that goes by them.
 function M.training(t, most)
-  core.find("gradient", "discrete") -- the plugin of gradients is loaded when one is asked for
+  for _, name in ipairs { "discrete", "quadrature" } do core.find("gradient", name) end -- loads their plugins
   local run = train.new_run()
   train.set_live(run, 1, 1)
   local check = recording.new(t, run)

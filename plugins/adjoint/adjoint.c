@@ -6,9 +6,6 @@ static cst_status init(const cst_host *host) {
   CST_TRY(host->register_gradient(host, &adjoint_reversible));
   CST_TRY(host->register_gradient(host, &adjoint_backsolve));
   CST_TRY(host->register_gradient(host, &adjoint_interpolating));
-#ifdef ADJOINT_GSL
-  CST_TRY(host->register_gradient(host, &adjoint_quadrature));
-#endif
   CST_TRY(host->register_gradient(host, &adjoint_forward));
   return host->register_gradient(host, &adjoint_finite);
 }

@@ -37,4 +37,3 @@ static inline bool adjoint_needs_jacobian(const cst_solver_type *s) {
 
 extern const cst_gradient_type adjoint_discrete, adjoint_reversible, adjoint_backsolve, adjoint_interpolating,
     adjoint_forward, adjoint_finite;
-extern const cst_gradient_type adjoint_quadrature; /* with GSL */

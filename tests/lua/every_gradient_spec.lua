@@ -8,7 +8,7 @@ local core = require "costate.core"
 local trace = require "costate._trace"
 local train = require "costate.train"
 
-core.find("gradient", "discrete")
+for _, name in ipairs { "discrete", "quadrature" } do core.find("gradient", name) end
 for _, name in ipairs { "rk", "esdirk", "gsl", "reversible" } do pcall(core.load, name) end
 
 -- ---- problems ------------------------------------------------------------------------------------------

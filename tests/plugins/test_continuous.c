@@ -14,7 +14,7 @@
 int cst_suite_continuous(void);
 
 static cst_context *ctx;
-static const char *const methods[2] = {"adjoint.interpolating", "adjoint.quadrature"};
+static const char *const methods[2] = {"adjoint.interpolating", "gauss.quadrature"};
 static int n_methods; /* without GSL there is one */
 static const double STEP = 0.005; /* of solvers without error control */
 

@@ -14,7 +14,7 @@
 int cst_suite_equation(void);
 
 static cst_context *ctx;
-static const char *const methods[2] = {"adjoint.interpolating", "adjoint.quadrature"};
+static const char *const methods[2] = {"adjoint.interpolating", "gauss.quadrature"};
 static int n_methods; /* without GSL there is one */
 
 static int open(void) {
@@ -255,8 +255,8 @@ static void test_memory(void) {
   const char *solvers[2] = {"tsit5", "kencarp4"};
   fail_at = 0;
   cst_context *c = cst_context_new(&a);
-  const char *plugins[] = {"rk", "esdirk", "adjoint"};
-  for (int i = 0; i < 3; i++) CU_ASSERT_EQUAL_FATAL(cst_plugin_load(c, plugins[i]), CST_OK);
+  const char *plugins[] = {"rk", "esdirk", "adjoint", "gauss"};
+  for (int i = 0; i < 2 + n_methods; i++) CU_ASSERT_EQUAL_FATAL(cst_plugin_load(c, plugins[i]), CST_OK);
   for (int i = 0; i < 2 * n_methods; i++) {
     size_t before = cst_memory_of(c).live_blocks;
     cst_status st = CST_ENOMEM;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * quadrature: lambda alone is solved backwards, and the gradient of captures is an integral over it,
+ * Plugin gauss. quadrature: lambda alone is solved backwards, and the gradient of captures is an integral over it,
  *
  *     dL/dtheta = integral over [t0, t1] of lambda(t)^T df/dtheta(z(t), t) dt,
  *
@@ -160,8 +160,8 @@ static cst_status create(const cst_gradient_config *c, void **state) {
   return st;
 }
 
-const cst_gradient_type adjoint_quadrature = {
-  .struct_size = sizeof adjoint_quadrature,
+static const cst_gradient_type type = {
+  .struct_size = sizeof type,
   .name = "quadrature",
   .help = "the adjoint equation along the stored forward solution, the gradient of captures by Gauss-Legendre rules",
   .options = CST_OPTIONS(CONTINUOUS_TOLERANCES, CONTINUOUS_SOLVER),
@@ -171,4 +171,15 @@ const cst_gradient_type adjoint_quadrature = {
   .destroy = destroy,
   .pullback = pullback,
   .traits = CST_CONTINUOUS,
+};
+
+static cst_status init(const cst_host *host) { return host->register_gradient(host, &type); }
+
+CST_PLUGIN {
+  .abi_version = CST_ABI,
+  .struct_size = sizeof(cst_plugin),
+  .name = "gauss",
+  .version = "0.1.0",
+  .license = "GPL-3.0-or-later",
+  .init = init,
 };
