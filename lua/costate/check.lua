@@ -159,12 +159,13 @@ function M.plain(result)
     loss = result.loss, directions = result.directions }
 end
 
---- cs.check { loss = f, at = model }: the same for a loss of no arguments; prints the table.
+--- cs.check { loss = f, at = model }: the same for a loss of no arguments; prints the table unless it is to be quiet.
 function M.check(given)
-  local o = options.check("check", given, { loss = "callable!", at = "any!", batch = "callable", directions = "integer" })
+  local o = options.check("check", given, { loss = "callable!", at = "any!", batch = "callable", directions = "integer",
+    quiet = "boolean" })
   local t = { loss = o.loss, batch = o.batch, models = model.models_in(o.at) }
   local result = M.training(t, o.directions)
-  io.write(M.format(result))
+  if not o.quiet then io.write(M.format(result)) end
   return result
 end
 

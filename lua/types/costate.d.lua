@@ -753,7 +753,7 @@ function costate.result(figures) end
 ---The table of `costate check` for a loss: its gradient by every gradient method that applies, in parameters,
 ---initial states, times and values of controls. Methods that follow a solve once for every number of it do so up to
 ---`directions` of them (2048).
----@param given { loss: function, at: any, batch?: function, directions?: integer }
+---@param given { loss: function, at: any, batch?: function, directions?: integer, quiet?: boolean } quiet: only the result
 ---@return table
 function costate.check(given) end
 ---0 until x reaches `from`, then 1 - rate^(x - from).
