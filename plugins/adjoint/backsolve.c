@@ -25,9 +25,8 @@ static cst_status slope(cst_rhs *self, const double *t, const void *y, void *dy)
   return CST_OK;
 }
 
-static const continuous_kind kind = {.name = "backsolve", .z = true, .theta = true, .seminorm = true, .eval = slope};
-
-static cst_status pullback(void *state, const cst_solve_pullback *p) { return continuous_run(state, p, NULL); }
+static const continuous_kind kind = {.name = "backsolve", .bytes = sizeof(continuous), .z = true, .theta = true,
+                                     .seminorm = true, .eval = slope};
 
 static cst_status accepts(const cst_host *host, const cst_solver_type *s) {
   if (s->traits & CST_STOCHASTIC)
@@ -41,19 +40,7 @@ static cst_status accepts(const cst_host *host, const cst_solver_type *s) {
   return CST_OK;
 }
 
-static void destroy(const cst_host *host, void *state) {
-  continuous_close(state);
-  host->free(host, state);
-}
-
-static cst_status create(const cst_gradient_config *c, void **state) {
-  continuous *b = c->host->alloc(c->host, sizeof *b);
-  if (!b) return CST_ENOMEM;
-  cst_status st = continuous_open(b, c, &kind);
-  if (st == CST_OK) *state = b;
-  else c->host->free(c->host, b);
-  return st;
-}
+static cst_status create(const cst_gradient_config *c, void **state) { return continuous_create(c, &kind, state); }
 
 const cst_gradient_type adjoint_backsolve = {
   .struct_size = sizeof adjoint_backsolve,
@@ -65,7 +52,7 @@ const cst_gradient_type adjoint_backsolve = {
      .help = "leave the gradient of captures out of the error norm"}),
   .accepts = accepts,
   .create = create,
-  .destroy = destroy,
-  .pullback = pullback,
+  .destroy = continuous_destroy,
+  .pullback = continuous_pullback,
   .traits = CST_CONTINUOUS,
 };

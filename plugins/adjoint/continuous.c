@@ -161,6 +161,8 @@ cst_status continuous_run(continuous *b, const cst_solve_pullback *p, cst_trajec
   return CST_OK;
 }
 
+cst_status continuous_pullback(void *state, const cst_solve_pullback *p) { return continuous_run(state, p, NULL); }
+
 /* ---- making ------------------------------------------------------------------------------------ */
 
 static cst_status vectors(continuous *b, const cst_integrator_config *f) {
@@ -193,18 +195,22 @@ static cst_status make_integrator(continuous *b, const cst_integrator_config *fo
   return b->host->integrator_new(b->host, &f, &b->integrator);
 }
 
-cst_status continuous_open(continuous *b, const cst_gradient_config *c, const continuous_kind *kind) {
+cst_status continuous_create(const cst_gradient_config *c, const continuous_kind *kind, void **state) {
+  continuous *b = c->host->alloc(c->host, kind->bytes);
+  if (!b) return CST_ENOMEM;
   *b = (continuous){.kind = kind, .host = c->host, .options = c->options, .n_theta = c->n_captures_scalars,
                     .size = cst_dtype_size((cst_dtype)c->forward->dtype)};
   cst_status st = vectors(b, c->forward);
   if (st == CST_OK) st = make_integrator(b, c->forward);
-  if (st != CST_OK) continuous_close(b);
+  if (st == CST_OK) *state = b;
+  else continuous_destroy(c->host, b);
   return st;
 }
 
-void continuous_close(continuous *b) {
-  if (b->integrator) b->host->integrator_free(b->integrator);
-  void *all[] = {b->part, b->times, b->vectors, b->moved[0], b->moved[1]};
+void continuous_destroy(const cst_host *host, void *state) {
+  continuous *b = state;
+  if (b->integrator) host->integrator_free(b->integrator);
+  void *all[] = {b->part, b->times, b->vectors, b->moved[0], b->moved[1], b};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-    if (all[i]) b->host->free(b->host, all[i]);
+    if (all[i]) host->free(host, all[i]);
 }

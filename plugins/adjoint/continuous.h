@@ -21,6 +21,7 @@ typedef struct continuous continuous;
 
 typedef struct continuous_kind {
   const char *name;
+  size_t bytes;  /* of the method's own state, which begins with a `continuous` */
   bool z, theta; /* what the state carries beside lambda */
   bool seminorm; /* G does not count in the error norm, unless the options say otherwise */
   /* The equation backwards; jacobian and jvp are for implicit solvers and may be NULL. */
@@ -55,9 +56,12 @@ struct continuous {
   size_t times_capacity;
 };
 
-/* With the options rtol, atol, seminorm and solver, where the method has them. */
-cst_status continuous_open(continuous *b, const cst_gradient_config *c, const continuous_kind *kind);
-void continuous_close(continuous *b);
+/* With the options rtol, atol, seminorm and solver, where the method has them. *state: only on success, and zero
+ * behind the `continuous`. */
+cst_status continuous_create(const cst_gradient_config *c, const continuous_kind *kind, void **state);
+/* The two are slots of a method that adds nothing. */
+void continuous_destroy(const cst_host *host, void *state);
+cst_status continuous_pullback(void *state, const cst_solve_pullback *p);
 /* Solves backwards and gives what lambda, the times and G have; `lambda` (may be NULL) receives the solution. */
 cst_status continuous_run(continuous *b, const cst_solve_pullback *p, cst_trajectory *lambda);
 

@@ -67,18 +67,8 @@ static cst_status pullback(void *state, const cst_solve_pullback *p) {
   return finite_times(s);
 }
 
-/* Every solver repeats its steps. */
-static cst_status accepts(const cst_host *host, const cst_solver_type *s) {
-  (void)host, (void)s;
-  return CST_OK;
-}
-
 static cst_status create(const cst_gradient_config *c, void **state) {
-  adjoint_sweep *s;
-  CST_TRY(adjoint_sweep_new(c, &s));
-  s->increment = finite_increment, s->along = along;
-  *state = s;
-  return CST_OK;
+  return adjoint_sweep_new(c, finite_increment, along, state);
 }
 
 const cst_gradient_type adjoint_finite = {
@@ -89,7 +79,7 @@ const cst_gradient_type adjoint_finite = {
     {"step", CST_NUMBER, .range = {0, 1},
      .help = "relative increment, of max(1, |x|); 0: the cube root of the resolution of the float type, or of rtol (gsl.ms*, sundials)"}),
   .needs = CST_NEEDS_AGAIN,
-  .accepts = accepts,
+  .accepts = adjoint_sweep_accepts,
   .create = create,
   .destroy = adjoint_sweep_free,
   .pullback = pullback,

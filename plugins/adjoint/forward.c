@@ -79,18 +79,8 @@ static cst_status pullback(void *state, const cst_solve_pullback *p) {
   return times(s);
 }
 
-/* Every solver takes the steps of a tangent field. */
-static cst_status accepts(const cst_host *host, const cst_solver_type *s) {
-  (void)host, (void)s;
-  return CST_OK;
-}
-
 static cst_status create(const cst_gradient_config *c, void **state) {
-  adjoint_sweep *s;
-  CST_TRY(adjoint_sweep_new(c, &s));
-  s->increment = unit, s->along = along;
-  *state = s;
-  return CST_OK;
+  return adjoint_sweep_new(c, unit, along, state);
 }
 
 const cst_gradient_type adjoint_forward = {
@@ -98,7 +88,7 @@ const cst_gradient_type adjoint_forward = {
   .name = "forward",
   .help = "sensitivities along the steps taken: a solve of the tangent field for every scalar",
   .needs = CST_NEEDS_TANGENT,
-  .accepts = accepts,
+  .accepts = adjoint_sweep_accepts,
   .create = create,
   .destroy = adjoint_sweep_free,
   .pullback = pullback,

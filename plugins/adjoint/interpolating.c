@@ -18,25 +18,11 @@
 #include "continuous.h"
 
 static const continuous_kind kind = {
-  .name = "interpolating", .theta = true, .eval = continuous_equation, .jacobian = continuous_jacobian,
-  .jvp = continuous_jvp,
+  .name = "interpolating", .bytes = sizeof(continuous), .theta = true, .eval = continuous_equation,
+  .jacobian = continuous_jacobian, .jvp = continuous_jvp,
 };
 
-static cst_status pullback(void *state, const cst_solve_pullback *p) { return continuous_run(state, p, NULL); }
-
-static void destroy(const cst_host *host, void *state) {
-  continuous_close(state);
-  host->free(host, state);
-}
-
-static cst_status create(const cst_gradient_config *c, void **state) {
-  continuous *b = c->host->alloc(c->host, sizeof *b);
-  if (!b) return CST_ENOMEM;
-  cst_status st = continuous_open(b, c, &kind);
-  if (st == CST_OK) *state = b;
-  else c->host->free(c->host, b);
-  return st;
-}
+static cst_status create(const cst_gradient_config *c, void **state) { return continuous_create(c, &kind, state); }
 
 const cst_gradient_type adjoint_interpolating = {
   .struct_size = sizeof adjoint_interpolating,
@@ -48,7 +34,7 @@ const cst_gradient_type adjoint_interpolating = {
   .needs = CST_NEEDS_TRAJECTORY,
   .accepts = continuous_accepts,
   .create = create,
-  .destroy = destroy,
-  .pullback = pullback,
+  .destroy = continuous_destroy,
+  .pullback = continuous_pullback,
   .traits = CST_CONTINUOUS,
 };

@@ -141,19 +141,25 @@ void adjoint_sweep_free(const cst_host *host, void *state) {
     if (all[i]) host->free(host, all[i]);
 }
 
-cst_status adjoint_sweep_new(const cst_gradient_config *c, adjoint_sweep **out) {
+cst_status adjoint_sweep_accepts(const cst_host *host, const cst_solver_type *s) {
+  (void)host, (void)s;
+  return CST_OK;
+}
+
+cst_status adjoint_sweep_new(const cst_gradient_config *c, adjoint_increment_fn *increment, adjoint_along_fn *along,
+                             void **state) {
   size_t size = cst_dtype_size((cst_dtype)c->forward->dtype), rows = (c->forward->rows * sizeof(double) + 127) & ~(size_t)63;
-  size_t state = (c->forward->n * size + 127) & ~(size_t)63, captures = (c->n_captures_scalars * size + 127) & ~(size_t)63;
+  size_t vector = (c->forward->n * size + 127) & ~(size_t)63, captures = (c->n_captures_scalars * size + 127) & ~(size_t)63;
   adjoint_sweep *s = c->host->alloc(c->host, sizeof *s);
   if (!s) return CST_ENOMEM;
-  *s = (adjoint_sweep){.host = c->host, .options = c->options, .size = size, .weight = 1,
-                       .memory = c->host->alloc(c->host, 4 * state + 2 * captures + rows)};
+  *s = (adjoint_sweep){.host = c->host, .options = c->options, .size = size, .weight = 1, .increment = increment,
+                       .along = along, .memory = c->host->alloc(c->host, 4 * vector + 2 * captures + rows)};
   double rounding = size == sizeof(double) ? DBL_EPSILON : (double)FLT_EPSILON, rtol = c->forward->rtol;
   s->noise = adjoint_sweep_decides(c->forward->solver) && rtol > rounding ? rtol : rounding;
   if (!s->memory) return adjoint_sweep_free(c->host, s), CST_ENOMEM;
-  s->y0 = s->memory, s->y0_dot = s->y0 + state, s->bar = s->y0_dot + state, s->capture_dot = s->bar + state;
+  s->y0 = s->memory, s->y0_dot = s->y0 + vector, s->bar = s->y0_dot + vector, s->capture_dot = s->bar + vector;
   s->moved = s->capture_dot + captures;
-  s->slope = (double *)(void *)(s->moved + captures + state);
-  *out = s;
+  s->slope = (double *)(void *)(s->moved + captures + vector);
+  *state = s;
   return CST_OK;
 }

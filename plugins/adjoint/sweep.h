@@ -12,6 +12,11 @@
 #include "adjoint.h"
 
 typedef struct adjoint_sweep adjoint_sweep;
+/* Of the method: the increment of a scalar that is x, and the derivative times increments along the direction that
+ * y0_dot (capture SIZE_MAX) or capture_dot (of that capture) holds, collected in `slope`. */
+typedef double adjoint_increment_fn(const adjoint_sweep *s, double x);
+typedef cst_status adjoint_along_fn(adjoint_sweep *s, size_t capture);
+
 struct adjoint_sweep {
   const cst_host *host;
   const cst_options *options;
@@ -29,13 +34,14 @@ struct adjoint_sweep {
   const cst_solve_pullback *p; /* of the present call */
   double noise;                /* relative jumps of a solve that is repeated: rounding, or what the solver decides anew */
   double weight;               /* of what adjoint_sweep_collect adds */
-  /* of the method: the increment of a scalar that is x, and the derivative times increments along the direction
-   * that y0_dot (capture SIZE_MAX) or capture_dot (of that capture) holds, collected in `slope` */
-  double (*increment)(const adjoint_sweep *s, double x);
-  cst_status (*along)(adjoint_sweep *s, size_t capture);
+  adjoint_increment_fn *increment;
+  adjoint_along_fn *along;
 };
 
-cst_status adjoint_sweep_new(const cst_gradient_config *c, adjoint_sweep **out);
+/* Every solver: each repeats its steps, and takes those of a tangent field. */
+cst_status adjoint_sweep_accepts(const cst_host *host, const cst_solver_type *s);
+cst_status adjoint_sweep_new(const cst_gradient_config *c, adjoint_increment_fn *increment, adjoint_along_fn *along,
+                             void **state);
 void adjoint_sweep_free(const cst_host *host, void *state);
 /* Before anything else in a pullback. */
 cst_status adjoint_sweep_enter(adjoint_sweep *s, const cst_solve_pullback *p);

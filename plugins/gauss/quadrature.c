@@ -95,8 +95,8 @@ static cst_status reached(continuous *b) {
 }
 
 static const continuous_kind kind = {
-  .name = "quadrature", .eval = continuous_equation, .jacobian = continuous_jacobian, .jvp = continuous_jvp,
-  .reached = reached,
+  .name = "quadrature", .bytes = sizeof(quadrature), .eval = continuous_equation, .jacobian = continuous_jacobian,
+  .jvp = continuous_jvp, .reached = reached,
 };
 
 static cst_status pullback(void *state, const cst_solve_pullback *p) {
@@ -113,12 +113,11 @@ static cst_status pullback(void *state, const cst_solve_pullback *p) {
 
 static void destroy(const cst_host *host, void *state) {
   quadrature *q = state;
-  continuous_close(&q->base);
   for (int i = 0; i < 2; i++)
     if (q->rule[i]) gsl_integration_glfixed_table_free(q->rule[i]);
   if (q->lambda) host->trajectory_free(q->lambda);
   if (q->at) host->free(host, q->at);
-  host->free(host, q);
+  continuous_destroy(host, q);
 }
 
 /* GSL's handler of errors, which aborts by default, is out of the way while memory may be short. */
@@ -147,14 +146,9 @@ static cst_status make(quadrature *q, const cst_gradient_config *c) {
 }
 
 static cst_status create(const cst_gradient_config *c, void **state) {
-  quadrature *q = c->host->alloc(c->host, sizeof *q);
-  if (!q) return CST_ENOMEM;
-  cst_status st = continuous_open(&q->base, c, &kind);
-  if (st != CST_OK) {
-    c->host->free(c->host, q);
-    return st;
-  }
-  st = make(q, c);
+  void *q;
+  CST_TRY(continuous_create(c, &kind, &q));
+  cst_status st = make(q, c);
   if (st == CST_OK) *state = q;
   else destroy(c->host, q);
   return st;

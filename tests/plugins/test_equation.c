@@ -229,22 +229,16 @@ static void *allocate(void *user, void *ptr, size_t old, size_t size) {
 }
 
 static cst_status everything(cst_context *c, const char *method, const char *solver) {
-  const cst_gradient_type *m = cst_find(c, CST_KIND_GRADIENT, method)->type;
   taped t = {.ctx = c, .field = field_lotka};
   gradient g;
-  void *state = NULL;
   problem_init(&t.p, field_lotka, CST_F64, 2, 2, 1);
   t.config = ode_config(c, solver, &t.p);
   t.type = *t.config.solver;
-  cst_gradient_config config = {.struct_size = sizeof config, .host = cst_host_of(c), .forward = &t.config,
-                                .n_captures_scalars = 4};
   cst_status st = cst_trajectory_new(c, 0, &t.trajectory);
   if (st == CST_OK) solve_init(&t.s, c, &t.config, &t.p);
   if (st == CST_OK && !t.s.integrator) st = CST_ENOMEM;
   if (st == CST_OK) st = taped_solve(&t, gradient_start, gradient_forth, 9, false);
-  if (st == CST_OK) st = m->create(&config, &state);
-  if (st == CST_OK) st = method_run(&t, m, state, &g, NULL);
-  if (state) m->destroy(cst_host_of(c), state);
+  if (st == CST_OK) st = method_pull(&t, method, &g, NULL);
   taped_free(&t);
   return st;
 }

@@ -8,21 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backward.h"
+#include "reversible.h"
 
 int cst_suite_reversible(void);
-
-static cst_context *ctx;
-
-static int open(void) { return (ctx = ode_context()) ? 0 : 1; }
-static int close(void) {
-  cst_context_free(ctx);
-  return 0;
-}
-
-#define EVERY_SOLVER(t) SOLVERS_THAT(ctx, is_reversible, t)
-
-static const double start[6] = {1, 0.6, 1.4, 1.1, 0.2, -0.1};
 
 /* ---- one step ------------------------------------------------------------------------------------------------- */
 
@@ -45,7 +33,7 @@ static double there_and_back(const cst_solver_type *t, cst_dtype d, double h) {
   double y[CHAIN + 1][MAX_N] = {{0}}, f[CHAIN + 1][2 * MAX_N] = {{0}}, y_back[2][MAX_N], f_back[2][2 * MAX_N], off = 0;
   problem_init(&p, field_lotka, d, 2, 2, 1);
   size_t block = ode_block(t, &p);
-  for (size_t k = 0; k < p.rhs.n; k++) problem_set(&p, y[0], k, start[k]);
+  for (size_t k = 0; k < p.rhs.n; k++) problem_set(&p, y[0], k, gradient_start[k]);
   CU_ASSERT_EQUAL_FATAL(ode_create(ctx, t, &p, &state), CST_OK);
   CU_ASSERT_EQUAL(ode_begin(t, state, &p, beginning, y[0], f[0]), CST_OK);
   for (int i = 0; i < CHAIN; i++) {
@@ -89,11 +77,11 @@ static void test_steps_move(void) {
     double y1[MAX_N], f0[2 * MAX_N], f1[2 * MAX_N], time = beginning, h = 0.1, end = time + h;
     problem_init(&p, field_lotka, CST_F64, 2, 2, 1);
     CU_ASSERT_EQUAL_FATAL(ode_create(ctx, t, &p, &state), CST_OK);
-    CU_ASSERT_EQUAL(ode_begin(t, state, &p, time, start, f0), CST_OK);
-    cst_step s = {.struct_size = sizeof s, .rhs = &p.rhs, .t = &time, .h = &h, .t1 = &end, .y = start, .f0 = f0,
-                  .y1 = y1, .f1 = f1};
+    CU_ASSERT_EQUAL(ode_begin(t, state, &p, time, gradient_start, f0), CST_OK);
+    cst_step s = {.struct_size = sizeof s, .rhs = &p.rhs, .t = &time, .h = &h, .t1 = &end, .y = gradient_start,
+                  .f0 = f0, .y1 = y1, .f1 = f1};
     CU_ASSERT_EQUAL(t->step(state, &s), CST_OK);
-    CU_ASSERT(apart(&p, y1, start, p.rhs.n) > 0.01 && apart(&p, f1, f0, ode_block(t, &p)) > 0.01);
+    CU_ASSERT(apart(&p, y1, gradient_start, p.rhs.n) > 0.01 && apart(&p, f1, f0, ode_block(t, &p)) > 0.01);
     t->destroy(cst_host_of(ctx), state);
   }
 }
@@ -103,15 +91,13 @@ static void test_steps_move(void) {
 /* With damping below 1 the order of alf is 1; the error at the end of a unit of time of a rotation. */
 static double rotation_error(double damping, double step) {
   static const double times[2] = {0, 1};
-  backward b;
-  backward_new(&b, ctx, field_rotation, CST_F64, ode_solver(ctx, "reversible.alf"));
-  problem_init(&b.p, field_rotation, CST_F64, 1, 2, 0);
-  b.p.theta[0] = 1;
-  b.config.n = b.config.n_stage = 2, b.config.rows = 1, b.config.step = step;
-  backward_option(&b, "damping", damping);
-  CU_ASSERT_EQUAL(backward_solve(&b, (double[]){1, 0}, times, 2), CST_OK);
-  double error = hypot(b.s.value[1][0] - cos(1), b.s.value[1][1] + sin(1));
-  backward_free(&b);
+  taped t;
+  taped_new(&t, ctx, 1, field_rotation, CST_F64, "reversible.alf", false, 0);
+  t.p.theta[0] = 1, t.config.step = step;
+  taped_option(&t, "damping", damping);
+  CU_ASSERT_EQUAL(taped_solve(&t, (double[]){1, 0}, times, 2, false), CST_OK);
+  double error = hypot(t.s.value[1][0] - cos(1), t.s.value[1][1] + sin(1));
+  taped_free(&t);
   return error;
 }
 

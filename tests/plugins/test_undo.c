@@ -9,23 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backward.h"
+#include "reversible.h"
 
 int cst_suite_undo(void);
-
-static cst_context *ctx;
-
-static int open(void) { return (ctx = ode_context()) ? 0 : 1; }
-static int close(void) {
-  cst_context_free(ctx);
-  return 0;
-}
-
-#define EVERY_SOLVER(t) SOLVERS_THAT(ctx, is_reversible, t)
-
-static const double start[6] = {1, 0.6, 1.4, 1.1, 0.2, -0.1};
-static const double forth[9] = {0, 0, 0.3, 0.31, 0.9, 1.7, 1.7, 2, 2}; /* some of them breaks of field_stepped */
-static const double back[6] = {1, 0.8, 0.8, 0.11, -0.4, -1};
 
 /* ---- gradients ------------------------------------------------------------------------------------------------- */
 
@@ -36,29 +22,24 @@ typedef struct setting {
   bool stops, fixed;
 } setting;
 
-static void prepare(backward *b, const setting *s, const cst_solver_type *t, cst_dtype d) {
-  backward_new(b, ctx, s->field, d, t);
-  if (s->fixed) b->config.step = 0.17;
-  b->s.run.stops = s->stops;
+static void prepare(taped *way, const setting *s, const cst_solver_type *t, cst_dtype d, size_t budget) {
+  taped_with(way, ctx, 2, s->field, d, t, budget);
+  if (s->fixed) way->config.step = 0.17;
 }
 
-static cst_status solve_it(backward *b, const setting *s) {
-  if (!b->s.integrator) solve_init(&b->s, ctx, &b->config, &b->p);
-  b->s.run.stops = s->stops;
-  return backward_solve(b, start, s->times, s->n);
+static cst_status solve_it(taped *way, const setting *s) {
+  return taped_solve(way, gradient_start, s->times, s->n, s->stops);
 }
 
-static void gradient_of(const setting *s, const cst_solver_type *t, cst_dtype d, const char *method,
-                        backward_gradient *g, double *loss) {
-  backward b;
-  prepare(&b, s, t, d);
-  b.undoable = strcmp(method, "reversible") == 0;
-  CU_ASSERT_EQUAL(solve_it(&b, s), CST_OK);
-  cst_status st = backward_pull(&b, method, g);
-  if (st != CST_OK) printf("%s, %s: %s\n", t->name, method, cst_message(ctx));
-  CU_ASSERT_EQUAL(st, CST_OK);
-  *loss = backward_loss(&b);
-  backward_free(&b);
+static void gradient_of(const setting *s, const cst_solver_type *t, cst_dtype d, const char *method, gradient *g,
+                        double *loss) {
+  taped way;
+  prepare(&way, s, t, d, 0);
+  way.undoable = strcmp(method, "reversible") == 0;
+  CU_ASSERT_EQUAL(solve_it(&way, s), CST_OK);
+  method_of(&way, method, g, NULL);
+  *loss = taped_loss(&way);
+  taped_free(&way);
 }
 
 /* Calls check for all fields, directions, kinds of steps and outputs in them or at their ends. */
@@ -67,7 +48,7 @@ static void every_setting(void (*check)(const setting *s, const cst_solver_type 
   EVERY_SOLVER(t)
     for (int k = 0; k < 16; k++) {
       bool fixed = k & 1;
-      setting s = {fields[k >> 1 & 1], k & 4 ? back : forth, k & 4 ? 6 : 9, k & 8, fixed};
+      setting s = {fields[k >> 1 & 1], k & 4 ? gradient_back : gradient_forth, k & 4 ? 6 : 9, k & 8, fixed};
       if (fixed || t->traits & CST_ADAPTIVE) check(&s, t);
     }
 }
@@ -75,35 +56,34 @@ static void every_setting(void (*check)(const setting *s, const cst_solver_type 
 static void differ(const char *what, const setting *s, const cst_solver_type *t, double d, double bound) {
   if (!(d < bound))
     printf("%s, %s%s%s%s%s: %g\n", t->name, what, s->field == field_stepped ? ", breaks" : "", s->fixed ? ", fixed" : "",
-           s->stops ? ", stops" : "", s->times == back ? ", backward" : "", d);
+           s->stops ? ", stops" : "", s->times == gradient_back ? ", backward" : "", d);
   CU_ASSERT(d < bound);
 }
 
 static void same_as_discrete(const setting *s, const cst_solver_type *t) {
-  backward_gradient exact, found;
+  gradient exact, found;
   double loss[2];
   gradient_of(s, t, CST_F64, "discrete", &exact, &loss[0]);
   gradient_of(s, t, CST_F64, "reversible", &found, &loss[1]);
   CU_ASSERT_EQUAL(loss[0], loss[1]);
   CU_ASSERT(fabs(exact.theta[1]) > 5e-3 && fabs(exact.times[0]) > 1e-3);
-  differ("reversible", s, t, backward_distance(&found, &exact), 1e-11);
+  differ("reversible", s, t, gradient_distance(&found, &exact), 1e-11);
 }
 static void test_reversible(void) { every_setting(same_as_discrete); }
 
 /* With little memory, steps are taken again from what was carried: the same bits. */
 static void same_when_thin(const setting *s, const cst_solver_type *t) {
-  backward_gradient g[2];
+  gradient g[2];
   size_t budget = 0, n, records = 0;
   for (int thin = 0; thin < 2; thin++) {
-    backward b;
-    prepare(&b, s, t, CST_F64);
-    b.budget = budget;
-    CU_ASSERT_EQUAL(solve_it(&b, s), CST_OK);
-    n = cst_integrator_n_steps(b.s.integrator);
-    for (size_t k = 0; thin && k < n; k++) records += cst_integrator_step(b.s.integrator, k).record != NULL;
-    CU_ASSERT_EQUAL(backward_pull(&b, "discrete", &g[thin]), CST_OK);
-    budget = 7 * cst_tape_bytes(b.tape) / 10;
-    backward_free(&b);
+    taped way;
+    prepare(&way, s, t, CST_F64, budget);
+    CU_ASSERT_EQUAL(solve_it(&way, s), CST_OK);
+    n = cst_integrator_n_steps(way.s.integrator);
+    for (size_t k = 0; thin && k < n; k++) records += cst_integrator_step(way.s.integrator, k).record != NULL;
+    method_of(&way, "discrete", &g[thin], NULL);
+    budget = 7 * cst_tape_bytes(way.tape) / 10;
+    taped_free(&way);
   }
   CU_ASSERT(records > 0 && records < n);
   CU_ASSERT_EQUAL(memcmp(&g[0], &g[1], sizeof *g), 0);
@@ -112,14 +92,14 @@ static void test_budget(void) { every_setting(same_when_thin); }
 
 /* In single precision: an ulp of 6e-8, twelve steps, and what field and second root magnify. */
 static void close_in_single(const setting *s, const cst_solver_type *t) {
-  backward_gradient exact, found;
+  gradient exact, found;
   double loss;
   if (!s->fixed) return; /* other steps would be taken */
   gradient_of(s, t, CST_F64, "discrete", &exact, &loss);
   gradient_of(s, t, CST_F32, "discrete", &found, &loss);
-  differ("discrete in f32", s, t, backward_distance(&found, &exact), 1e-4);
+  differ("discrete in f32", s, t, gradient_distance(&found, &exact), 1e-4);
   gradient_of(s, t, CST_F32, "reversible", &found, &loss);
-  differ("reversible in f32", s, t, backward_distance(&found, &exact), 1e-4);
+  differ("reversible in f32", s, t, gradient_distance(&found, &exact), 1e-4);
 }
 static void test_single(void) { every_setting(close_in_single); }
 
@@ -130,31 +110,31 @@ static void test_discrete(void) {
   EVERY_SOLVER(t)
     for (int k = 0; k < 16; k++) {
       setting s = {fields[k >> 1 & 1], k & 4 ? reversed : times, 6, k & 8, k & 1};
-      backward b;
-      backward_gradient exact, found;
+      taped way;
+      gradient exact, found;
       if (!s.fixed && !(t->traits & CST_ADAPTIVE)) continue;
-      prepare(&b, &s, t, CST_F64);
-      b.config.rtol = b.config.atol = 1e-3;
-      CU_ASSERT_EQUAL(solve_it(&b, &s), CST_OK);
-      CU_ASSERT_EQUAL(backward_pull(&b, "discrete", &found), CST_OK);
-      backward_differences(&b, start, &exact);
+      prepare(&way, &s, t, CST_F64, 0);
+      way.config.rtol = way.config.atol = 1e-3;
+      CU_ASSERT_EQUAL(solve_it(&way, &s), CST_OK);
+      method_of(&way, "discrete", &found, NULL);
+      taped_differences(&way, gradient_start, &exact);
       if (s.stops) memcpy(exact.times, found.times, sizeof exact.times);
-      differ("discrete", &s, t, backward_distance(&found, &exact), 1e-9);
-      backward_free(&b);
+      differ("discrete", &s, t, gradient_distance(&found, &exact), 1e-9);
+      taped_free(&way);
     }
 }
 
 /* ---- memory, and the end of the way ---------------------------------------------------------------------------- */
 
 static size_t bytes_of(const cst_solver_type *t, double step, bool undoable) {
-  backward b;
-  backward_gradient g;
-  backward_new(&b, ctx, field_lotka, CST_F64, t);
-  b.config.step = step, b.undoable = undoable;
-  CU_ASSERT_EQUAL(backward_solve(&b, start, forth, 9), CST_OK);
-  CU_ASSERT_EQUAL(backward_pull(&b, undoable ? "reversible" : "discrete", &g), CST_OK);
-  size_t bytes = undoable ? cst_integrator_undo_bytes(b.s.integrator) : cst_tape_bytes(b.tape);
-  backward_free(&b);
+  taped way;
+  gradient g;
+  taped_with(&way, ctx, 2, field_lotka, CST_F64, t, 0);
+  way.config.step = step, way.undoable = undoable;
+  CU_ASSERT_EQUAL(taped_solve(&way, gradient_start, gradient_forth, 9, false), CST_OK);
+  method_of(&way, undoable ? "reversible" : "discrete", &g, NULL);
+  size_t bytes = undoable ? cst_integrator_undo_bytes(way.s.integrator) : cst_tape_bytes(way.tape);
+  taped_free(&way);
   return bytes;
 }
 
@@ -169,25 +149,24 @@ static void test_memory(void) {
 /* A run like an earlier one allocates nothing, breaks or not. */
 static void test_no_allocation(void) {
   EVERY_SOLVER(t) {
-    backward b;
+    taped way;
     cst_taped_step step;
-    backward_new(&b, ctx, field_stepped, CST_F64, t);
-    b.undoable = true;
+    taped_with(&way, ctx, 2, field_stepped, CST_F64, t, 0);
+    way.undoable = true;
     uint64_t before = 0;
     for (int run = 0; run < 2; run++) {
-      CU_ASSERT_EQUAL(backward_solve(&b, start, forth, 9), CST_OK);
-      size_t n;
-      n = cst_integrator_n_steps(b.s.integrator);
+      CU_ASSERT_EQUAL(taped_solve(&way, gradient_start, gradient_forth, 9, false), CST_OK);
+      size_t n = cst_integrator_n_steps(way.s.integrator);
       for (int twice = 0; twice < 2; twice++) /* two pullbacks of one solve */
         for (size_t k = n; k-- > 0;)
-          CU_ASSERT_EQUAL(cst_integrator_undo(b.s.integrator, &b.p.rhs, k, &step), CST_OK);
+          CU_ASSERT_EQUAL(cst_integrator_undo(way.s.integrator, &way.p.rhs, k, &step), CST_OK);
       double y0[MAX_N];
-      memcpy(y0, step.y, b.p.rhs.n * sizeof *y0);
-      for (size_t k = 0; k < b.p.rhs.n; k++) CU_ASSERT_DOUBLE_EQUAL(y0[k], start[k], 1e-13);
+      memcpy(y0, step.y, way.p.rhs.n * sizeof *y0);
+      for (size_t k = 0; k < way.p.rhs.n; k++) CU_ASSERT_DOUBLE_EQUAL(y0[k], gradient_start[k], 1e-13);
       if (run) CU_ASSERT_EQUAL(cst_memory_of(ctx).allocations, before);
       before = cst_memory_of(ctx).allocations;
     }
-    backward_free(&b);
+    taped_free(&way);
   }
 }
 
@@ -210,15 +189,15 @@ static void *metered(void *user, void *ptr, size_t old_size, size_t new_size) {
 }
 
 static cst_status whole_way(cst_context *own, const cst_solver_type *t) {
-  backward b;
-  backward_gradient g;
-  backward_new(&b, own, field_stepped, CST_F64, t);
-  b.undoable = true;
-  b.tape = cst_tape_new(own, 0);
-  solve_init(&b.s, own, &b.config, &b.p);
-  cst_status st = b.tape && b.s.integrator ? backward_solve(&b, start, forth, 9) : CST_ENOMEM;
-  if (st == CST_OK) st = backward_pull(&b, "reversible", &g);
-  backward_free(&b);
+  taped way;
+  gradient g;
+  taped_with(&way, own, 2, field_stepped, CST_F64, t, 0);
+  way.undoable = true;
+  solve_init(&way.s, own, &way.config, &way.p);
+  cst_status st = way.tape && way.s.integrator ? CST_OK : CST_ENOMEM;
+  if (st == CST_OK) st = taped_solve(&way, gradient_start, gradient_forth, 9, false);
+  if (st == CST_OK) st = method_pull(&way, "reversible", &g, NULL);
+  taped_free(&way);
   return st;
 }
 
@@ -246,20 +225,20 @@ static void test_out_of_memory(void) {
 /* Where the way back magnifies rounding beyond use, it is said, with what to do. */
 static void test_lost(void) {
   EVERY_SOLVER(t) {
-    backward b;
-    backward_gradient g;
+    taped way;
+    gradient g;
     if (!t->options) continue;
     bool damping = strcmp(t->options[0].name, "damping") == 0;
-    backward_new(&b, ctx, field_lotka, CST_F64, t);
-    backward_option(&b, t->options[0].name, damping ? 0.7 : 0.4);
-    b.config.step = 0.02, b.undoable = true;
-    CU_ASSERT_EQUAL(backward_solve(&b, start, forth, 9), CST_OK);
-    cst_status st = backward_pull(&b, "reversible", &g);
+    taped_with(&way, ctx, 2, field_lotka, CST_F64, t, 0);
+    taped_option(&way, t->options[0].name, damping ? 0.7 : 0.4);
+    way.config.step = 0.02, way.undoable = true;
+    CU_ASSERT_EQUAL(taped_solve(&way, gradient_start, gradient_forth, 9, false), CST_OK);
+    cst_status st = method_pull(&way, "reversible", &g, NULL);
     if (st != CST_ELOST) printf("%s: %s\n", t->name, st == CST_OK ? "not noticed" : cst_message(ctx));
     CU_ASSERT_EQUAL(st, CST_ELOST);
     CU_ASSERT_PTR_NOT_NULL(strstr(cst_message(ctx), damping ? "damping nearer 1" : "coupling nearer 1"));
     CU_ASSERT_PTR_NOT_NULL(strstr(cst_message(ctx), "\"discrete\""));
-    backward_free(&b);
+    taped_free(&way);
   }
 }
 
@@ -269,35 +248,35 @@ static void test_refused(void) {
   EVERY_SOLVER(t) {
     CU_ASSERT_EQUAL(m->accepts(cst_host_of(ctx), t), CST_OK);
     if (!t->options) continue;
-    backward b;
-    backward_new(&b, ctx, field_lotka, CST_F64, t);
-    backward_option(&b, t->options[0].name, t->options[0].range[0]);
-    solve_init(&b.s, ctx, &b.config, &b.p);
-    CU_ASSERT_PTR_NULL(b.s.integrator);
+    taped way;
+    taped_with(&way, ctx, 2, field_lotka, CST_F64, t, 0);
+    taped_option(&way, t->options[0].name, t->options[0].range[0]);
+    solve_init(&way.s, ctx, &way.config, &way.p);
+    CU_ASSERT_PTR_NULL(way.s.integrator);
     CU_ASSERT_PTR_NOT_NULL(strstr(cst_message(ctx), t->options[0].name));
-    backward_free(&b);
+    taped_free(&way);
   }
   CU_ASSERT_EQUAL(m->accepts(cst_host_of(ctx), ode_solver(ctx, "dopri5")), CST_EUNSUPPORTED);
   CU_ASSERT_PTR_NOT_NULL(strstr(cst_message(ctx), "reversible.dopri5"));
-  backward b;
-  backward_new(&b, ctx, field_lotka, CST_F64, ode_solver(ctx, "dopri5"));
-  b.undoable = true;
-  CU_ASSERT_EQUAL(backward_solve(&b, start, forth, 9), CST_EUNSUPPORTED);
-  backward_free(&b);
+  taped way;
+  taped_new(&way, ctx, 2, field_lotka, CST_F64, "dopri5", false, 0);
+  way.undoable = true;
+  CU_ASSERT_EQUAL(taped_solve(&way, gradient_start, gradient_forth, 9, false), CST_EUNSUPPORTED);
+  taped_free(&way);
 }
 
 static void test_no_steps(void) {
   static const double times[2] = {3, 3};
   EVERY_SOLVER(t) {
-    backward b;
-    backward_gradient g;
-    backward_new(&b, ctx, field_lotka, CST_F64, t);
-    b.undoable = true;
-    CU_ASSERT_EQUAL(backward_solve(&b, start, times, 2), CST_OK);
-    CU_ASSERT_EQUAL(backward_pull(&b, "reversible", &g), CST_OK);
+    taped way;
+    gradient g;
+    taped_with(&way, ctx, 2, field_lotka, CST_F64, t, 0);
+    way.undoable = true;
+    CU_ASSERT_EQUAL(taped_solve(&way, gradient_start, times, 2, false), CST_OK);
+    method_of(&way, "reversible", &g, NULL);
     for (size_t k = 0; k < 6; k++)
-      CU_ASSERT_DOUBLE_EQUAL(g.y0[k], backward_weight(0, k) + backward_weight(1, k), 1e-15);
-    backward_free(&b);
+      CU_ASSERT_DOUBLE_EQUAL(g.y0[k], gradient_weight(0, k) + gradient_weight(1, k), 1e-15);
+    taped_free(&way);
   }
 }
 
