@@ -48,6 +48,9 @@ void cst_prefer_huge_pages(void *p, size_t size);
 
 /* cst_fail with the arguments already collected. */
 cst_status cst_fail_args(cst_context *ctx, cst_status status, const char *format, va_list args);
+/* While a task of several runs, what fails on its thread is told here instead of in the context, so that the message
+ * that is told in the end does not depend on who was last. NULL: in the context again. Returns what was there. */
+char *cst_message_divert(char text[CST_MESSAGE_SIZE]);
 /* Forgets the message, so that a later look finds out whether anything was said. */
 void cst_message_clear(cst_context *ctx);
 void cst_log_args(cst_context *ctx, cst_level level, const char *format, va_list args);

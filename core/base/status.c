@@ -28,9 +28,18 @@ static void mark_cut(char text[CST_MESSAGE_SIZE], size_t needed) {
   if (needed >= CST_MESSAGE_SIZE) memcpy(text + CST_MESSAGE_SIZE - 4, "...", 4);
 }
 
+static _Thread_local char *diverted;
+
+char *cst_message_divert(char text[CST_MESSAGE_SIZE]) {
+  char *before = diverted;
+  diverted = text;
+  return before;
+}
+
 /* The message lives in the context, so failing needs no memory. Arguments may point into the
  * present message: it is replaced only after formatting. */
 static cst_status record(cst_context *ctx, cst_status status, const char *text) {
+  if (diverted) return memcpy(diverted, text, strlen(text) + 1), status;
   while (atomic_flag_test_and_set_explicit(&ctx->writing, memory_order_acquire)) {}
   ctx->status = status;
   memcpy(ctx->message, text, strlen(text) + 1);
@@ -58,12 +67,12 @@ cst_status cst_fail_note(cst_context *ctx, cst_status status, const char *format
   va_start(args, format);
   mark_cut(note, cst_format_args(note, sizeof note, format, args));
   va_end(args);
-  mark_cut(text, cst_format_text(text, sizeof text, "%s: %s", note, ctx->message));
+  mark_cut(text, cst_format_text(text, sizeof text, "%s: %s", note, cst_message(ctx)));
   return record(ctx, status, text);
 }
 
 void cst_message_clear(cst_context *ctx) { record(ctx, CST_OK, ""); }
-const char *cst_message(const cst_context *ctx) { return ctx->message; }
+const char *cst_message(const cst_context *ctx) { return diverted ? diverted : ctx->message; }
 cst_status cst_last_status(const cst_context *ctx) { return ctx->status; }
 
 void cst_set_log(cst_context *ctx, cst_log_fn *log, void *user) {

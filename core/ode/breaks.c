@@ -31,15 +31,17 @@ double cst_breaks_next(const cst_progress *r, double otherwise) {
   return r->passed < r->n_breaks ? in_order(r, r->passed) : otherwise;
 }
 
-bool cst_breaks_has(const cst_progress *r, double t) {
-  size_t low = 0, high = r->n_breaks;
+bool cst_breaks_among(const double *breaks, size_t n, double t) {
+  size_t low = 0, high = n;
   while (low < high) {
     size_t mid = low + (high - low) / 2;
-    if (r->breaks[mid] < t) low = mid + 1;
+    if (breaks[mid] < t) low = mid + 1;
     else high = mid;
   }
-  return low < r->n_breaks && r->breaks[low] == t;
+  return low < n && breaks[low] == t;
 }
+
+bool cst_breaks_has(const cst_progress *r, double t) { return cst_breaks_among(r->breaks, r->n_breaks, t); }
 
 double cst_breaks_side(const cst_progress *r, double t, double from) {
   return from < t && cst_breaks_has(r, t) ? nextafter(t, -HUGE_VAL) : t;

@@ -129,11 +129,7 @@ cst_status cst_checkpoints_place(cst_checkpoints *c, size_t from, size_t step, c
   if (free == 0 || step - from < 2) return CST_OK;
   void *state = room(c);
   if (!state) return CST_OK;
-  cst_checkpoints_split(step - from + 1, free, &least, &most);
-  if (from + least >= step) {
-    c->spare[c->n_spare++] = state;
-    return CST_OK;
-  }
+  cst_checkpoints_split(step - from + 1, free, &least, &most); /* of three steps or more, never the last */
   CST_TRY(append(c, from + least, state));
   *next = &c->kept[c->n - 1];
   return CST_OK;

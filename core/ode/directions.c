@@ -3,7 +3,7 @@
  * The forward solve followed again, for gradient methods that go by directions: with other inputs, or with
  * the tangent of its inputs. Both replay the schedule of the forward solve, whose values and report stay; but
  * a solver that decides more than its steps finds those of a tangent itself, since the tangent is part of the
- * equations it iterates, and it may refuse a step that was fine without.
+ * equations it iterates; so does one that refuses a step with the tangent which was fine without.
  *
  * The tangent is a solve of the tangent field (plan.c), state [z, z_dot], with states of its own: one for
  * directions in which times stand still, one for those in which they move (timed.c).
@@ -195,8 +195,15 @@ static cst_status choose(const cst_directions *d, cst_solve_state *t, const void
   for (uint32_t p = 0; p < n_parts; p++) t->values[p] = NULL, t->values[n_parts + p] = d->part[p];
   bind(d, t);
   CST_TRY(cst_solve_choose(t, &d->call->q->operand[1], d->call->p[1], d->s->row));
-  if (!cst_solver_decides(d->plan->solver)) t->schedule = d->s->schedule;
   return CST_OK;
+}
+
+/* Along the steps of the forward solve, or along its own. */
+static cst_status go(const cst_directions *d, cst_solve_state *t, const double *times_dot, bool given) {
+  if (given) t->schedule = d->s->schedule;
+  cst_integration run = cst_solve_way(t);
+  run.at = cst_solve_keep, run.arg = t, run.exact = true, run.stats = &d->s->report.backward, run.replay = given;
+  return times_dot ? cst_solve_timed(t, &run, times_dot) : cst_integrate(t->integrator, &run);
 }
 
 static cst_status tangent(void *directions, const void *y0_dot, const void *const *capture_dot, const double *times_dot,
@@ -205,10 +212,13 @@ static cst_status tangent(void *directions, const void *y0_dot, const void *cons
   cst_solve_state *t = d->tangent[times_dot != NULL];
   CST_TRY(choose(d, t, capture_dot));
   load(d, t, y0_dot);
-  cst_integration run = cst_solve_way(t);
-  run.at = cst_solve_keep, run.arg = t, run.exact = true, run.stats = &d->s->report.backward;
-  run.replay = !cst_solver_decides(d->plan->solver);
-  CST_TRY(times_dot ? cst_solve_timed(t, &run, times_dot) : cst_integrate(t->integrator, &run));
+  cst_status st = go(d, t, times_dot, !cst_solver_decides(d->plan->solver));
+  if (st == CST_ESTEPMIN && !cst_solver_decides(d->plan->solver)) {
+    CST_TRY(choose(d, t, capture_dot)); /* a step that was fine without the tangent is refused with it */
+    load(d, t, y0_dot);
+    st = go(d, t, times_dot, false);
+  }
+  if (st != CST_OK) return cst_fail_note(d->ctx, st, "tangent of a solve");
   for (size_t i = 0; i < t->n_times; i++) {
     cst_solve_gather(d->s, d->part, i, d->z);
     CST_TRY(at(arg, i, d->z));

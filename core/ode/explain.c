@@ -41,12 +41,12 @@ static void name_component(cst_rhs *f, size_t k, char *text, size_t size) {
     const cst_part *part = &f->parts[p];
     size_t at = k - part->offset, rows = part->once ? 1 : f->rows;
     if (k < part->offset || at >= part->n * rows) continue;
-    int n = snprintf(text, size, "%s[%zu]", part->name ? part->name : "y", at % part->n);
+    int n = snprintf(text, size, "%s[%zu]", part->name ? part->name : "y", at % part->n + 1);
     if (rows > 1 && n > 0 && (size_t)n < size)
-      snprintf(text + n, size - (size_t)n, " of row %zu", at / part->n);
+      snprintf(text + n, size - (size_t)n, " of row %zu", at / part->n + 1);
     return;
   }
-  snprintf(text, size, "y[%zu]", k);
+  snprintf(text, size, "y[%zu]", k + 1);
 }
 
 /* What the rate of the field says about steps of the size that was used. */
@@ -72,8 +72,12 @@ cst_status cst_explain(cst_integrator *i, cst_status status, const char *what, s
   }
   bool steps = status == CST_EMAXSTEPS || status == CST_ESTEPMIN;
   if (steps && !(i->config.solver->traits & CST_IMPLICIT)) describe_stiffness(i, stiff, sizeof stiff);
+  cst_status last = cst_last_status(i->ctx);
+  bool inside = last == CST_ESINGULAR || last == CST_ENOCONVERGENCE; /* of an equation in the field, see rhs.c */
+  if (inside && status == CST_ESTEPMIN) status = last;
   if (CST_HAS(i->config.solver, remark)) i->config.solver->remark(i->solver, remark, sizeof remark);
-  return cst_fail(i->ctx, status, "solve stopped at t = %.9g (step %llu, h = %.3g, %llu rejected): %s%s%s%s%s",
+  return cst_fail(i->ctx, status, "solve stopped at t = %.9g (step %llu, h = %.3g, %llu rejected): %s%s%s%s%s%s%s",
                   r->t, (unsigned long long)(r->accepted + 1), r->used != 0 ? r->used : r->h,
-                  (unsigned long long)r->rejected, what, where, stiff, remark[0] ? "; " : "", remark);
+                  (unsigned long long)r->rejected, what, where, stiff, remark[0] ? "; " : "", remark,
+                  inside ? "; " : "", inside ? cst_message(i->ctx) : "");
 }

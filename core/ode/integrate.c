@@ -261,6 +261,7 @@ cst_status cst_integrate(cst_integrator *i, const cst_integration *in) {
   CST_TRY(cst_spans_find(i, in->rhs));
   enter(i, in);
   cst_context_enter(i->ctx);
+  if (cst_last_status(i->ctx) != CST_OK) cst_message_clear(i->ctx); /* what is told is of this run */
   cst_status st = solve(i);
   cst_context_leave(i->ctx);
   leave(i, in);

@@ -27,7 +27,6 @@ size_t cst_integrator_checkpoints(const cst_integrator *i);
 /* The times and breaks of the last run, where they lie now. */
 void cst_integrator_bind(cst_integrator *i, const double *times, const double *breaks);
 void *cst_integrator_solver_state(const cst_integrator *i);
-const cst_integrator_config *cst_integrator_config_of(const cst_integrator *i);
 
 /* Step k of a schedule: where it starts, its size. */
 double cst_schedule_t(const cst_schedule *s, size_t k);
@@ -38,6 +37,10 @@ void cst_schedule_free(cst_context *ctx, cst_schedule *s);
 /* While `at` is given the state at the end of a step: the f block there, which a run from there on begins with
  * to be the same steps. NULL: the solver carries nothing that f would not tell. */
 const void *cst_integrator_block(const cst_integrator *i, size_t *scalars);
+/* Vectors of such a block. */
+size_t cst_integrator_block_vectors(const cst_integrator *i);
+/* Whether t is one of n times that increase. */
+bool cst_breaks_among(const double *breaks, size_t n, double t);
 
 /* See cst_solve_pullback.redo: of a run with a tape, of an undoable one. Steps of which only states were kept, and
  * all of the latter, are asked for in descending order. */

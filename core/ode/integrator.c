@@ -108,5 +108,5 @@ const void *cst_integrator_block(const cst_integrator *i, size_t *scalars) {
   *scalars = cst_block(i, i->run.rhs->n);
   return cst_carries(i) ? i->run.f1 : NULL;
 }
+size_t cst_integrator_block_vectors(const cst_integrator *i) { return cst_block(i, 1); }
 void *cst_integrator_solver_state(const cst_integrator *i) { return i->solver; }
-const cst_integrator_config *cst_integrator_config_of(const cst_integrator *i) { return &i->config; }

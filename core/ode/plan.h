@@ -84,6 +84,7 @@ typedef struct cst_solve_state {
   const double *times;
   void **values;           /* by part, [B, T, n] */
   void *slope;             /* timed: dy/dt at an output */
+  unsigned char *timed_room; /* timed: see there */
   double clock[3];         /* timed: the capture that tells the field how time moves */
   cst_solve_report report; /* of the last run */
   double *breaks;          /* where controls jump or bend, increasing */

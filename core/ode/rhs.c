@@ -111,6 +111,8 @@ static void run_group(void *arg, size_t group, unsigned id) {
   cst_workspace *w = r->worker[id].workspace[j->which];
   size_t first = group * r->n_chunks / r->n_groups, last = (group + 1) * r->n_chunks / r->n_groups;
   size_t chunk = r->chunk, rows = r->base.rows;
+  char *told = r->messages[group], *before = cst_message_divert(told);
+  told[0] = 0;
   j->status[group] = CST_OK;
   for (size_t c = first; c < last && j->status[group] == CST_OK; c++) {
     size_t row = c * chunk, n = rows - row < chunk ? rows - row : chunk;
@@ -118,6 +120,7 @@ static void run_group(void *arg, size_t group, unsigned id) {
     w->run.row0 = row;
     j->status[group] = cst_workspace_execute(w, n);
   }
+  cst_message_divert(before);
 }
 
 /* All rows are one chunk. */
@@ -154,9 +157,17 @@ static cst_status run_job(job *j) {
   bool bars = has_bars(j->which);
   if (bars) memset(r->partial, 0, GROUPS * (r->bar_scalars * rhs_element(r) + sizeof(double)));
   cst_parallel(r->field->ctx, r->n_groups, run_group, j);
-  for (size_t g = 0; g < r->n_groups; g++) CST_TRY(j->status[g]);
+  for (size_t g = 0; g < r->n_groups; g++)
+    if (j->status[g] != CST_OK) return cst_fail(r->field->ctx, j->status[g], "%s", r->messages[g]);
   if (bars) fold(j);
   return CST_OK;
+}
+
+/* Where an equation inside the field has no solution the field is not defined: a smaller step may help, and the message
+ * stays for who gives up (explain.c). */
+static cst_status run_field(job *j) {
+  cst_status st = run_job(j);
+  return st == CST_ESINGULAR || st == CST_ENOCONVERGENCE ? CST_RETRY : st;
 }
 
 /* ---- the functions of cst_rhs ------------------------------------------------------------------------- */
@@ -164,14 +175,14 @@ static cst_status run_job(job *j) {
 static cst_status rhs_eval(cst_rhs *f, const double *t, const void *y, void *dy) {
   job j = {.r = f->self, .which = FIELD_EVAL, .t = t, .y = y, .dy = dy};
   f->evaluations++;
-  return run_job(&j);
+  return run_field(&j);
 }
 
 static cst_status rhs_eval_keep(cst_rhs *f, const double *t, const void *y, void *dy, void *residual) {
   if (!residual) return rhs_eval(f, t, y, dy);
   job j = {.r = f->self, .which = FIELD_KEEP, .t = t, .y = y, .dy = dy, .residual_out = residual};
   f->evaluations++;
-  return run_job(&j);
+  return run_field(&j);
 }
 
 static cst_status rhs_pullback(cst_rhs *f, const double *t, const void *residual, const void *lambda,
@@ -200,7 +211,7 @@ static cst_status rhs_vector_jacobian(cst_rhs *f, const double *t, const void *y
     if (!field->has_y_bar[p] && r->part_offset[p] < f->n_stage)
       memset(part_at(r, y_bar, p, 0), 0, f->rows * r->part_n[p] * size);
   f->evaluations++, f->pullbacks++;
-  return run_job(&j);
+  return run_field(&j);
 }
 
 static cst_status rhs_jvp(cst_rhs *f, const double *t, const void *y, const void *y_dot, double t_dot, void *dy,
@@ -208,7 +219,7 @@ static cst_status rhs_jvp(cst_rhs *f, const double *t, const void *y, const void
   job j = {.r = f->self, .which = FIELD_JVP, .t = t, .y = y, .dy = dy, .y_dot = y_dot, .t_dot = &t_dot,
            .dy_dot = dy_dot};
   f->evaluations++;
-  return run_job(&j);
+  return run_field(&j);
 }
 
 static const char *rhs_name_of(cst_rhs *f, size_t component, char *text, size_t size) {

@@ -3,6 +3,7 @@
  * A field bound to captures, from inside: rhs.c runs it, rhs_make.c makes it.
  */
 #pragma once
+#include "base/context_internal.h"
 #include "ode/field.h"
 
 enum { GROUPS = 8 };
@@ -30,6 +31,7 @@ struct cst_field_rhs {
   size_t chunk; /* rows of one, as the programs of the workspaces have it */
   size_t n_chunks, n_groups;
   size_t bar_scalars;     /* of shared captures with a cotangent, one group */
+  char (*messages)[CST_MESSAGE_SIZE]; /* of groups that fail */
   unsigned char *partial; /* GROUPS x bar_scalars elements, then GROUPS t_bars */
   size_t *partial_offset; /* by capture, elements; SIZE_MAX: none */
   size_t row0;            /* of a rhs of one row: which */

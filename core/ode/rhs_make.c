@@ -53,8 +53,10 @@ static cst_status lay_out_bars(cst_field_rhs *r) {
     if (t->dtype == r->base.dtype) r->base.n_captures += r->capture_n[c];
   }
   r->bar_scalars = at;
-  if (r->n_groups > 1) r->partial = cst_alloc(f->ctx, GROUPS * (at * rhs_element(r) + sizeof(double)));
-  return r->n_groups == 1 || r->partial ? CST_OK : CST_ENOMEM;
+  if (r->n_groups == 1) return CST_OK;
+  r->partial = cst_alloc(f->ctx, GROUPS * (at * rhs_element(r) + sizeof(double)));
+  r->messages = cst_alloc(f->ctx, GROUPS * sizeof *r->messages);
+  return r->partial && r->messages ? CST_OK : CST_ENOMEM;
 }
 
 static cst_status make_workers(cst_field_rhs *r) {
@@ -120,6 +122,7 @@ void cst_field_rhs_free(cst_field_rhs *r) {
   cst_free(f->ctx, r->capture);
   cst_free(f->ctx, r->residual_offset);
   cst_free(f->ctx, r->partial);
+  cst_free(f->ctx, r->messages);
   cst_free(f->ctx, r->tangent);
   cst_free(f->ctx, r);
   cst_object_release(f);

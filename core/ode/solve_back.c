@@ -214,6 +214,13 @@ static cst_status pull_run(const cst_call *c, back_state *b, const cst_operand *
   return CST_OK;
 }
 
+/* A message of the way back does not pass for one of the solve. */
+static cst_status note(const cst_solve_state *s, cst_status st, size_t row) {
+  if (st == CST_OK) return st;
+  if (s->n_runs == 1) return cst_fail_note(s->ctx, st, "on the way back, gradient '%s'", s->plan->gradient->name);
+  return cst_fail_note(s->ctx, st, "on the way back in row %zu, gradient '%s'", row + 1, s->plan->gradient->name);
+}
+
 static cst_status back_run(const cst_call *c) {
   back_state *b = c->state;
   cst_solve_state *s = b->solve = *(cst_solve_state *const *)c->p[0];
@@ -233,7 +240,7 @@ static cst_status back_run(const cst_call *c) {
   cst_status st = CST_OK;
   for (size_t row = 0; row < s->n_runs && st == CST_OK; row++) {
     st = cst_solve_choose(s, &c->q->operand[1], c->p[1], row);
-    if (st == CST_OK) st = pull_run(c, b, &c->q->operand[1]);
+    if (st == CST_OK) st = note(s, pull_run(c, b, &c->q->operand[1]), row);
   }
   c->run->nfe_backward += s->report.backward.evaluations;
   return st;

@@ -22,6 +22,7 @@ void cst_solve_state_free(cst_context *ctx, void *state) {
   cst_free(ctx, s->breaks);
   cst_free(ctx, s->attempts.list);
   cst_free(ctx, s->y);
+  cst_free(ctx, s->timed_room);
   cst_free(ctx, s->capture);
   cst_free(ctx, s);
 }

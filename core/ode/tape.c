@@ -107,4 +107,3 @@ void cst_tape_clear(cst_tape *t) {
 
 size_t cst_tape_bytes(const cst_tape *t) { return t->bytes; }
 size_t cst_tape_peak(const cst_tape *t) { return t->peak; }
-size_t cst_tape_budget(const cst_tape *t) { return t->budget; }

@@ -34,4 +34,3 @@ void cst_tape_clear(cst_tape *tape);
 
 size_t cst_tape_bytes(const cst_tape *tape);  /* in blocks now */
 size_t cst_tape_peak(const cst_tape *tape);   /* the most there were since it was cleared */
-size_t cst_tape_budget(const cst_tape *tape); /* SIZE_MAX: no limit */

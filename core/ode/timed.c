@@ -66,22 +66,19 @@ static void move_output(const timed *m, size_t output, void *y) {
 }
 
 /* What is carried at the end of a leg, for the next to begin with. */
-static cst_status save_block(timed *m) {
+static void save_block(timed *m) {
   const cst_solve_state *s = m->s;
   size_t size = cst_dtype_size((cst_dtype)cst_field_rhs_base(s->rhs)->dtype);
   const void *block = cst_integrator_block(s->integrator, &m->n_block);
-  if (!block) return m->n_block = 0, CST_OK;
-  if (!m->block && !(m->block = cst_alloc(s->ctx, m->n_block * size))) return CST_ENOMEM;
+  if (!block) {
+    m->n_block = 0;
+    return;
+  }
   memcpy(m->block, block, m->n_block * size);
   m->block_s = s->clock[1];
-  return CST_OK;
 }
 
-static bool is_break(const cst_solve_state *s, double t) {
-  for (size_t i = 0; i < s->n_breaks; i++)
-    if (s->breaks[i] == t) return true;
-  return false;
-}
+static bool is_break(const cst_solve_state *s, double t) { return cst_breaks_among(s->breaks, s->n_breaks, t); }
 
 /* The block for a leg from step a on, unless steps begin anew there. */
 static const void *block_at(const timed *m, size_t a) {
@@ -97,7 +94,7 @@ static cst_status give(void *arg, size_t i, void *y, bool *jumped) {
   size_t output = m->first + i;
   if (i == m->save) {
     memcpy(m->state, y, f->n * cst_dtype_size((cst_dtype)f->dtype));
-    CST_TRY(save_block(m));
+    save_block(m);
   }
   if (output < m->from || output >= m->upto) return CST_OK;
   memcpy(m->moved, y, f->n * cst_dtype_size((cst_dtype)f->dtype));
@@ -166,22 +163,16 @@ static cst_status legs(timed *m) {
 
 /* ---- of the solution ------------------------------------------------------------------------------------- */
 
-/* The tangent parts of y += by times the field at time t, with which the value parts move; t of the side of the start
- * where the field jumps. */
-static cst_status move_along(const timed *m, double t, bool left, double by, void *y) {
+/* The tangent parts of y += by times the field at time t, with which the value parts move. Where the field jumps it is
+ * that of the step which ends at t or, at the start and at times that repeat it, of the one that begins. */
+static cst_status move_along(const timed *m, double t, double by, void *y) {
   const cst_solve_state *s = m->s;
   cst_rhs *f = cst_field_rhs_base(s->rhs);
-  size_t size = cst_dtype_size((cst_dtype)f->dtype);
-  for (size_t i = 0; left && i < s->n_breaks; i++)
-    if (s->breaks[i] == t) t = nextafter(t, -HUGE_VAL), left = false;
+  double from = s->times[0], to = s->times[s->n_times - 1];
+  if ((t == from ? to < t : from < t) && is_break(s, t)) t = nextafter(t, -HUGE_VAL);
   cst_status st = by == 0 ? CST_RETRY : f->eval(f, &t, y, s->slope);
   if (st != CST_OK) return st == CST_RETRY ? CST_OK : st; /* where it is not defined nothing moves */
-  for (uint32_t p = 0, half = s->plan->n_parts / 2; p < half; p++) {
-    const cst_part *value = cst_solve_part(s, p), *tangent = cst_solve_part(s, p + half);
-    const void *slope = (const char *)s->slope + value->offset * size;
-    void *to = (char *)y + tangent->offset * size;
-    cst_kernels_get()->combine[f->dtype == CST_F64](value->n * f->rows, to, 1, &by, &slope, to);
-  }
+  add_to_tangent(s, by, s->slope, y);
   return CST_OK;
 }
 
@@ -191,8 +182,7 @@ static cst_status give_solution(void *arg, size_t i, void *y, bool *jumped) {
   const cst_solve_state *s = m->s;
   const cst_rhs *f = cst_field_rhs_base(s->rhs);
   memcpy(m->moved, y, f->n * cst_dtype_size((cst_dtype)f->dtype));
-  bool forwards = s->times[0] < s->times[s->n_times - 1];
-  CST_TRY(move_along(m, s->times[i], forwards && s->times[i] > s->times[0], m->dot[i], m->moved));
+  CST_TRY(move_along(m, s->times[i], m->dot[i], m->moved));
   cst_solve_scatter(s, s->values, i, m->moved);
   return CST_OK;
 }
@@ -200,27 +190,34 @@ static cst_status give_solution(void *arg, size_t i, void *y, bool *jumped) {
 static cst_status solution(timed *m) {
   cst_solve_state *s = m->s;
   s->clock[0] = 0, m->run->slope = NULL, m->run->at = give_solution;
-  CST_TRY(move_along(m, s->times[0], s->times[s->n_times - 1] < s->times[0], -m->dot[0], s->y));
+  CST_TRY(move_along(m, s->times[0], -m->dot[0], s->y));
   return cst_integrate(s->integrator, m->run);
+}
+
+/* Vectors that a timed run needs beside those of its state, kept with it. */
+static cst_status make_room(cst_solve_state *s) {
+  const cst_rhs *f = cst_field_rhs_base(s->rhs);
+  if (s->timed_room) return CST_OK;
+  size_t bytes = (f->n * cst_dtype_size((cst_dtype)f->dtype) + 63) & ~(size_t)63;
+  s->timed_room = cst_alloc(s->ctx, (3 + cst_integrator_block_vectors(s->integrator)) * bytes + (s->n_times + 3) * sizeof(double));
+  return s->timed_room ? CST_OK : CST_ENOMEM;
 }
 
 cst_status cst_solve_timed(cst_solve_state *s, cst_integration *run, const double *times_dot) {
   cst_rhs *f = cst_field_rhs_base(s->rhs);
-  size_t bytes = (f->n * cst_dtype_size((cst_dtype)f->dtype) + 63) & ~(size_t)63;
+  size_t size = f->n * cst_dtype_size((cst_dtype)f->dtype), bytes = (size + 63) & ~(size_t)63;
   timed m = {.s = s, .run = run, .all = s->schedule, .dot = times_dot, .upto = s->n_times, .save = SIZE_MAX};
-  char *start = cst_alloc(s->ctx, 3 * bytes + (s->n_times + 3) * sizeof(double));
-  if (!start) return CST_ENOMEM;
-  m.state = start + bytes, m.moved = start + 2 * bytes, m.times = (double *)(void *)(start + 3 * bytes);
-  memcpy(start, s->y, f->n * cst_dtype_size((cst_dtype)f->dtype));
+  CST_TRY(make_room(s));
+  unsigned char *start = s->timed_room;
+  m.state = start + bytes, m.moved = start + 2 * bytes, m.block = start + 3 * bytes;
+  m.times = (double *)(void *)(start + (3 + cst_integrator_block_vectors(s->integrator)) * bytes);
+  memcpy(start, s->y, size);
   s->clock[0] = times_dot[0], s->clock[1] = s->clock[2] = 0;
   run->at = give, run->arg = &m, run->slope = s->slope;
-  bool known = run->replay && m.all->n > 0, of_solution = cst_solver_decides(s->plan->solver);
-  cst_status st = of_solution ? solution(&m) : known ? CST_OK : cst_integrate(s->integrator, run); /* finds the steps */
-  if (st == CST_OK && m.all->n > 0 && !of_solution) {
-    memcpy(s->y, start, f->n * cst_dtype_size((cst_dtype)f->dtype));
-    st = legs(&m);
-  }
-  cst_free(s->ctx, m.block);
-  cst_free(s->ctx, start);
-  return st;
+  bool known = run->replay && m.all->n > 0;
+  if (cst_solver_decides(s->plan->solver)) return solution(&m);
+  if (!known) CST_TRY(cst_integrate(s->integrator, run)); /* finds the steps */
+  if (m.all->n == 0) return CST_OK;
+  memcpy(s->y, start, size);
+  return legs(&m);
 }

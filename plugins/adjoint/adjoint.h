@@ -26,8 +26,8 @@ void adjoint_walk_free(const cst_host *host, void *state);
 /* y0 (unless NULL): the state at the start as the first step has it; NULL when there was no step. */
 cst_status adjoint_walk_back(const adjoint_walk *w, const cst_solve_pullback *p, const void **y0);
 
-/* Time k as the field is asked there: where it jumps, in the step that ends at that time, and at the start in
- * the one that begins (side.c). */
+/* Time k as the field is asked there: where it jumps, in the step that ends at that time, and at the start, or at a
+ * time that repeats it, in the one that begins (side.c). */
 double adjoint_side(const cst_solve_pullback *p, size_t k);
 
 /* Whether a solver stops at a field without a Jacobian; one with steps of its own choice has differences for it. */

@@ -13,7 +13,8 @@
 static cst_status set_direction(adjoint_sweep *s, double *scale) {
   cst_rhs *f = s->p->rhs;
   const void *slope = s->moved;
-  CST_TRY(f->eval(f, &s->p->times[0], s->y0, s->moved));
+  double t = adjoint_side(s->p, 0);
+  CST_TRY(f->eval(f, &t, s->y0, s->moved));
   if (s->p->stats) s->p->stats->evaluations++;
   double square = s->host->dot(f->dtype, f->n, slope, slope);
   *scale = s->increment(s, 0) / (square > 1 ? square : 1);

@@ -11,7 +11,11 @@
  *    dL/dt_0 = (L(t_0 + h, t_i + h, ..) - L(t_0 - h, t_i - h, ..)) / 2h - sum_i dL/dt_i.
  *
  * h is at most a quarter of the step that an end makes longer or shorter: the last one or, of the start, the first
- * that ends at a break. At a break of the field an end is moved inwards alone.
+ * that ends at a break. At a break of the field an end is moved inwards alone. Where that step is so short that no
+ * difference is left of it, the derivatives in times are those of the solution (finite_solution.c).
+ *
+ * A solver that carries a slope of its own (REVERSIBLE with FSAL) moves the ends of its steps along that: they are
+ * differenced as well, inwards.
  */
 #include "finite.h"
 
@@ -103,6 +107,18 @@ static void room(const cst_solve_pullback *p, double t, double *before, double *
   if (from > 0 && to > 0) *before = from, *after = to;
 }
 
+/* Whether the end of a step, where t lies, moves along what the solver carries instead of along the field. */
+static bool carried(const cst_solve_pullback *p, double t) {
+  uint32_t both = CST_FSAL | CST_REVERSIBLE;
+  return (p->solver->traits & both) == both && p->n_taken > 0 && t != p->times[0];
+}
+
+/* The size of the step that ends at t. */
+static double step_before(const cst_solve_pullback *p, double t) {
+  size_t k = step_of(p, t);
+  return size_of(p, start_of(p, k) == t && k > 0 ? k - 1 : k);
+}
+
 /* Sets the shift of every time between that is to be differenced so; returns how many. */
 static size_t choose(adjoint_sweep *s, bool one_sided) {
   const cst_solve_pullback *p = s->p;
@@ -111,6 +127,7 @@ static size_t choose(adjoint_sweep *s, bool one_sided) {
   for (size_t i = 0; i < p->n_times; i++) {
     double before, after, h = finite_increment(s, p->times[i]);
     room(p, p->times[i], &before, &after);
+    if (before == 0 && carried(p, p->times[i])) before = step_before(p, p->times[i]);
     bool between = i > 0 && i + 1 < p->n_times && before > 0, near = before < h || after < h;
     double side = after < before ? -way * fmin(h, before / 2) : way * fmin(h, after / 2);
     shift(s)[i] = !between || near != one_sided ? 0 : near ? side : h;
@@ -126,7 +143,7 @@ static cst_status along_the_field(adjoint_sweep *s) {
   for (size_t i = 1; i < n; i++) {
     double before, after;
     room(p, p->times[i], &before, &after);
-    if (before == 0) CST_TRY(adjoint_sweep_field(s, i, &own(s)[i]));
+    if (before == 0 && !carried(p, p->times[i])) CST_TRY(adjoint_sweep_field(s, i, &own(s)[i]));
   }
   return CST_OK;
 }
@@ -165,6 +182,14 @@ static double increment_at(const adjoint_sweep *s, size_t e, size_t step) {
   return fmin(finite_increment(s, s->p->times[e]), size_of(s->p, step) / 4);
 }
 
+/* Whether a difference in the time of an end means something. */
+static bool too_short(const adjoint_sweep *s) {
+  const cst_solve_pullback *p = s->p;
+  size_t last = p->n_times - 1;
+  return increment_at(s, 0, changing(p)) < 1e-3 * finite_increment(s, p->times[0]) ||
+         increment_at(s, last, p->n_taken - 1) < 1e-3 * finite_increment(s, p->times[last]);
+}
+
 static cst_status start(adjoint_sweep *s, double way) {
   const cst_solve_pullback *p = s->p;
   size_t step = changing(p);
@@ -184,7 +209,7 @@ static cst_status finish(adjoint_sweep *s, double way) {
 cst_status finite_times(adjoint_sweep *s) {
   const cst_solve_pullback *p = s->p;
   if (!p->times_bar || p->n_times < 2) return CST_OK;
-  if (adjoint_sweep_decides(p->solver)) return finite_times_of_solution(s);
+  if (adjoint_sweep_decides(p->solver) || (p->n_taken && too_short(s))) return finite_times_of_solution(s);
   CST_TRY(between(s));
   if (p->n_taken == 0) { /* all values are one */
     for (size_t i = 1; i < p->n_times; i++) p->times_bar[0] -= own(s)[i];

@@ -21,20 +21,34 @@ static cst_status accepts(const cst_host *host, const cst_solver_type *s) {
                     s->name);
 }
 
-static double norm(const adjoint_walk *d, const cst_rhs *f, const void *v) {
-  return sqrt(d->host->dot(f->dtype, f->n_stage, v, v));
+static double norm(const adjoint_walk *d, const cst_rhs *f, size_t first, size_t n, const void *v) {
+  const char *x = (const char *)v + first * d->size;
+  return sqrt(d->host->dot(f->dtype, n, x, x));
 }
 
-/* |found - y0| / |y0|, or relative to the last output where y0 is zero. */
+/* Of one part of one row: |found - y0| / |y0|, or relative to the last output where y0 is zero. The vectors are where
+ * `distance` puts them. */
+static double share_off(const adjoint_walk *d, const cst_rhs *f, size_t first, size_t n) {
+  double off = norm(d, f, first, n, d->slope), scale = norm(d, f, first, n, d->out_bar);
+  if (off == 0) return 0;
+  if (scale == 0) scale = norm(d, f, first, n, d->f_bar[0]);
+  return isnan(off) ? HUGE_VAL : off / scale;
+}
+
+/* The largest of all, so that no large row hides a small one. */
 static double distance(const adjoint_walk *d, const cst_solve_pullback *p, const void *found) {
   const cst_rhs *f = p->rhs;
-  p->value(p->self, 0, d->slope);
-  double scale = norm(d, f, d->slope);
-  d->host->combine(f->dtype, f->n, d->slope, 1, (const double[]){-1}, &found, d->slope);
-  double off = norm(d, f, d->slope);
-  if (scale > 0 || off == 0) return scale > 0 ? off / scale : 0;
-  p->value(p->self, p->n_times - 1, d->slope);
-  return off / norm(d, f, d->slope);
+  double most = 0;
+  p->value(p->self, 0, d->out_bar);
+  p->value(p->self, p->n_times - 1, d->f_bar[0]);
+  d->host->combine(f->dtype, f->n, d->out_bar, 1, (const double[]){-1}, &found, d->slope);
+  for (size_t k = 0; k < f->n_parts; k++) {
+    const cst_part *part = &f->parts[k];
+    if (part->flags & CST_PART_QUADRATURE) continue;
+    for (size_t row = 0; row < f->rows; row++)
+      most = fmax(most, share_off(d, f, part->offset + row * part->n, part->n));
+  }
+  return most;
 }
 
 /* The option of a solver that says how much its way back magnifies. */

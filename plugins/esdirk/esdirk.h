@@ -74,7 +74,8 @@ static inline double esdirk_a(const esdirk *e, int i, int j) {
 static inline double esdirk_b(const esdirk *e, int j) { return esdirk_a(e, e->stages - 1, j); }
 static inline size_t esdirk_round(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
 static inline double esdirk_time(const esdirk *e, int i, double t, double h, double t1) {
-  return e->c[i] == 1 ? t1 : t + e->c[i] * h;
+  double c = e->c[i], at = t + c * h;
+  return c == 1 || (c < 1 && (h < 0 ? at < t1 : at > t1)) ? t1 : at; /* no rounding leads beyond a break */
 }
 
 /* The scalars behind the stage parts of a vector. */

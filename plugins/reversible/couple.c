@@ -70,6 +70,7 @@ cst_status couple_step(void *state, cst_step *s) {
   couple_record rec;
   double error[REV_STAGES];
   size_t half = (size_t)m->stages * f->residual_bytes;
+  r->pending = false; /* of a pullback that failed */
   CST_TRY(place(r, s, &rec));
   couple_slopes(r, rec.k, s->f1, k);
   r->last = rec.k;

@@ -28,10 +28,11 @@ enum { FORTH, BACK }; /* the two increments */
 
 /* Row i of a. */
 static inline const double *couple_row(const rev_method *m, int i) { return m->a + i * (i - 1) / 2; }
-/* The time of stage i of an increment. */
+/* The time of stage i of an increment, which no rounding leads out of the step. */
 static inline double couple_time(const rev_method *m, int side, int i, double t, double h, double t1) {
   double from = side == FORTH ? t : t1, to = side == FORTH ? t1 : t, way = side == FORTH ? h : -h;
-  return m->c[i] == 0 ? from : m->c[i] == 1 ? to : from + m->c[i] * way;
+  double at = m->c[i] == 0 ? from : m->c[i] == 1 ? to : from + m->c[i] * way;
+  return (way < 0 ? at < to : at > to) ? to : at;
 }
 /* All 2s slopes of a step whose k begin at `kept`. */
 static inline void couple_slopes(const rev *r, const unsigned char *kept, const void *f1, const void **k) {

@@ -57,7 +57,8 @@ static inline const double *rk_row(const rk *r, int i) {
 }
 static inline size_t rk_round(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
 static inline double rk_time(const rk *r, int i, double t, double h, double t1) {
-  return r->c[i] == 1 ? t1 : t + r->c[i] * h;
+  double c = r->c[i], at = t + c * h;
+  return c == 1 || (c < 1 && (h < 0 ? at < t1 : at > t1)) ? t1 : at; /* no rounding leads beyond a break */
 }
 
 /* The scalars behind the stage parts of a vector. */

@@ -188,6 +188,7 @@ cst_status rk_step(void *state, cst_step *s) {
   rk_record rec;
   const void *k[RK_STAGES];
   double c[RK_STAGES * (RK_STAGES - 1) / 2]; /* h a: its rows one after the other */
+  r->pending = false; /* of a pullback that failed */
   CST_TRY(place(r, s, &rec));
   scaled(r->stages * (r->stages - 1) / 2, *s->h, r->tab->a, c);
   rk_slopes(r, s->rhs, &rec, rk_count(r, s->dense_wanted), s->f0, s->f1, k);

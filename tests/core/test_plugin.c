@@ -153,7 +153,7 @@ static void refuse(const char *name, cst_status status, const char *message) {
 }
 
 static void test_broken_descriptors(void) {
-  refuse("wrong_abi", CST_EPLUGIN, "wrong_abi.so was built for plugin interface 42, this Costate has 1");
+  refuse("wrong_abi", CST_EPLUGIN, "wrong_abi.so was built for plugin interface 43, this Costate has 2");
   refuse("small_struct", CST_EPLUGIN, "small_struct.so has a descriptor of 8 bytes, but the least is 40");
   refuse("no_symbol", CST_EPLUGIN, "it has no symbol cst_plugin_descriptor");
   refuse("bad_name", CST_EPLUGIN, "calls itself 'Bad.Name'");

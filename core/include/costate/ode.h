@@ -280,7 +280,7 @@ typedef struct cst_integrator cst_integrator;
  * With f0_own false, f0 is what the previous step has as f1. f0 and f1 are blocks where a solver carries. */
 typedef struct cst_taped_step {
   double t, h, t1;            /* t1 = t + h, exact when clipped */
-  void *record;               /* of the stepper; NULL: only y is stored, see cst_solve_pullback */
+  void *record;               /* of the stepper; NULL: it was not kept, see cst_solve_pullback.redo */
   void *y, *f0, *f0_residual;
   void *y1, *f1, *f1_residual; /* f1: NULL when nobody evaluated it */
   bool f0_own;                /* f0 was evaluated by the driver before this step */

@@ -17,7 +17,7 @@
 #include "costate/rng.h"
 #include "costate/types.h"
 
-#define CST_ABI 1u
+#define CST_ABI 2u
 
 /* ---- models, losses, optimizers, data sets -------------------------------------------------- */
 
