@@ -26,6 +26,9 @@ void adjoint_walk_free(const cst_host *host, void *state);
 /* y0 (unless NULL): the state at the start as the first step has it; NULL when there was no step. */
 cst_status adjoint_walk_back(const adjoint_walk *w, const cst_solve_pullback *p, const void **y0);
 
+/* *array holds n elements of `size` bytes; what it held before is gone if it had to grow (grow.c). */
+cst_status adjoint_grow(const cst_host *host, void *array, size_t *capacity, size_t n, size_t size);
+
 /* Time k as the field is asked there: where it jumps, in the step that ends at that time, and at the start, or at a
  * time that repeats it, in the one that begins (side.c). */
 double adjoint_side(const cst_solve_pullback *p, size_t k);

@@ -67,17 +67,6 @@ static cst_status at(void *arg, size_t i, void *y, bool *jumped) {
 
 /* ---- a pullback ------------------------------------------------------------------------------ */
 
-cst_status continuous_grow(continuous *b, void *array, size_t *capacity, size_t n, size_t size) {
-  void *old, *new;
-  if (n <= *capacity) return CST_OK;
-  memcpy(&old, array, sizeof old);
-  if (!(new = b->host->alloc(b->host, n * size))) return CST_ENOMEM;
-  if (old) b->host->free(b->host, old);
-  memcpy(array, &new, sizeof new);
-  *capacity = n;
-  return CST_OK;
-}
-
 bool continuous_wants_theta(const cst_solve_pullback *p) {
   for (size_t j = 0; j < p->n_captures; j++)
     if (p->capture_bar[j] && p->capture_count[j]) return true;
@@ -102,7 +91,7 @@ static cst_status lay_out(continuous *b) {
   size_t n_theta = b->kind->theta && continuous_wants_theta(b->p) ? b->n_theta : 0;
   size_t n_stage = (1 + b->kind->z) * f->n_stage, n = 0;
   bool seminorm = b->options ? cst_option_boolean(b->options, "seminorm") : b->kind->seminorm;
-  CST_TRY(continuous_grow(b, &b->part, &b->part_capacity, 2 * f->n_parts + 1, sizeof *b->part));
+  CST_TRY(adjoint_grow(b->host, &b->part, &b->part_capacity, 2 * f->n_parts + 1, sizeof *b->part));
   if (b->kind->z) n = add_parts(b, n, 0, NULL);
   n = add_parts(b, n, n_stage - f->n_stage, "lambda");
   if (n_theta)
@@ -125,7 +114,7 @@ static cst_status begin(continuous *b, const cst_solve_pullback *p) {
     return b->host->fail(b->host, CST_EINTERNAL, "gradient '%s' was not given the forward solution", b->kind->name);
   b->p = p, b->hint = 0;
   CST_TRY(lay_out(b));
-  CST_TRY(continuous_grow(b, &b->times, &b->times_capacity, p->n_times, sizeof *b->times));
+  CST_TRY(adjoint_grow(b->host, &b->times, &b->times_capacity, p->n_times, sizeof *b->times));
   for (size_t i = 0; i < p->n_times; i++) b->times[i] = p->times[p->n_times - 1 - i];
   memset(b->y, 0, b->rhs.n * b->size);
   memset(b->lambda, 0, p->rhs->n * b->size);

@@ -72,8 +72,6 @@ cst_status continuous_pull(continuous *b, double t, const void *z, const void *l
 /* Adds G to the cotangents of the captures. */
 void continuous_give_theta(continuous *b, const void *theta);
 bool continuous_wants_theta(const cst_solve_pullback *p);
-/* *array holds n elements; what it held before is gone if it had to grow. */
-cst_status continuous_grow(continuous *b, void *array, size_t *capacity, size_t n, size_t size);
 
 static inline size_t continuous_stage_bytes(const continuous *b) { return b->p->rhs->n_stage * b->size; }
 

@@ -51,7 +51,7 @@ static cst_status time_derivative(continuous *b, double t, const void *y) {
   double times[2];
   times_about(b, t, &times[0], &times[1]);
   for (int i = 0; i < 2; i++) {
-    CST_TRY(continuous_grow(b, &b->moved[i], &b->moved_capacity[i], b->rhs.n, b->size));
+    CST_TRY(adjoint_grow(b->host, &b->moved[i], &b->moved_capacity[i], b->rhs.n, b->size));
     CST_TRY(continuous_equation(&b->rhs, &times[i], y, b->moved[i]));
   }
   const double c = 1 / (times[1] - times[0]), weights[2] = {-c, c};

@@ -115,21 +115,10 @@ cst_status adjoint_sweep_inputs(adjoint_sweep *s) {
 
 /* ---- the life of a sweep ---------------------------------------------------------------------------------------- */
 
-static cst_status grow(adjoint_sweep *s, void *array, size_t *capacity, size_t n, size_t size) {
-  void *old, *new;
-  if (n <= *capacity) return CST_OK;
-  memcpy(&old, array, sizeof old);
-  if (!(new = s->host->alloc(s->host, n * size))) return CST_ENOMEM;
-  if (old) s->host->free(s->host, old);
-  memcpy(array, &new, sizeof new);
-  *capacity = n;
-  return CST_OK;
-}
-
 cst_status adjoint_sweep_enter(adjoint_sweep *s, const cst_solve_pullback *p) {
   s->p = p;
-  CST_TRY(grow(s, &s->captures, &s->captures_capacity, p->n_captures + 1, sizeof *s->captures));
-  CST_TRY(grow(s, &s->times, &s->times_capacity, 4 * p->n_times, sizeof *s->times));
+  CST_TRY(adjoint_grow(s->host, &s->captures, &s->captures_capacity, p->n_captures + 1, sizeof *s->captures));
+  CST_TRY(adjoint_grow(s->host, &s->times, &s->times_capacity, 4 * p->n_times, sizeof *s->times));
   p->value(p->self, 0, s->y0);
   return CST_OK;
 }
