@@ -168,10 +168,13 @@ static cst_status solve_jvp(cst_graph *g, const cst_attrs *a, const cst_value *i
   return g->status;
 }
 
+/* One step size for all rows depends on all of them. */
+static bool solve_rows_apart(const cst_attrs *a) { return cst_solve_plan_of(a)->per_row; }
+
 static const cst_op solve = {
   .struct_size = sizeof(cst_op), .name = "solve", .n_in_min = 2, .n_in_max = MOST_VALUES, .infer = solve_infer,
   .kernel = {cst_solve_run, cst_solve_run}, .vjp = solve_vjp, .jvp = solve_jvp,
-  .state_new = cst_solve_state_new, .state_free = cst_solve_state_free,
+  .state_new = cst_solve_state_new, .state_free = cst_solve_state_free, .rows_apart = solve_rows_apart,
 };
 cst_status cst_register_solve(const cst_host *h) {
   CST_TRY(h->register_op(h, &solve));

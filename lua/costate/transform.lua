@@ -142,8 +142,9 @@ local function check_apart(f, x)
   local y = f(tr:like(x))
   local mixes = core.kind(y) and tr:finish({ y }):mixes()
   if mixes then
-    core.fail(("jacobian: the rows of the batch depend on each other, by %s (cs.shared takes the mark of a batch away)")
-      :format(mixes))
+    local advice = mixes:find "^solve" and "it takes one step size for all rows: ode { control = \"row\" } gives each its own"
+      or "cs.shared takes the mark of a batch away"
+    core.fail(("jacobian: the rows of the batch depend on each other, by %s (%s)"):format(mixes, advice))
   end
 end
 

@@ -89,3 +89,55 @@ describe("control of each row", function()
     end)
   end
 end)
+
+describe("a batch that a trace meets only by what it captures", function()
+  local times = cs.rows { 1, 2, 3 }
+
+  it("brings its rows before numbers are repeated along them", function()
+    local stacked = cs.compile(function() return cs.stack({ 0, times, cs.tensor(7) }, 2) end)()
+    assert(stacked.rows)
+    near(stacked, cs.rows { { 0, 1, 7 }, { 0, 2, 7 }, { 0, 3, 7 } }, 0)
+    near(cs.compile(function() return cs.full_like(times, 4) end)(), cs.rows { 4, 4, 4 }, 0)
+    near(cs.compile(function() return cs.broadcast_like(cs.tensor(5), times) end)(), cs.rows { 5, 5, 5 }, 0)
+    near(cs.broadcast_like(cs.tensor(5), times), cs.rows { 5, 5, 5 }, 0)
+  end)
+
+  it("may be the times of a flow", function()
+    local flow, p = cs.ode { field = function(_, y) return -y end, control = "row" }, cs.parameters { k = 1 }
+    local y0 = cs.rows { { 1 }, { 1 }, { 1 } }
+    local slope = cs.grad(function(_) return (p.k * flow:map(0, times)(y0)):sum() end)(p)
+    near(slope, { math.exp(-1) + math.exp(-2) + math.exp(-3) }, 1e-6)
+  end)
+end)
+
+describe("the Jacobian of a flow in every row", function()
+  local w = cs.tensor { { -0.5, 1.2 }, { -1.1, -0.3 } }
+  local function field(_, y) return cs.tanh(y:matmul(w)) end
+  local y = cs.rows { { 1, 2 }, { 0.3, -1 }, { 2, 2 } }
+
+  for _, given in ipairs { { "dopri5" }, { "kencarp4" }, { "rk4", step = 0.05 }, { "gsl.rk8pd" },
+    { "dopri5", events = { { when = function(_, s) return s:column(1) - 1.5 end, direction = "falling",
+      reset = function(_, s) return s + 1 end } } } } do
+    it("is that of the row alone: " .. given[1] .. (given.events and " with events" or ""), function()
+      local phi = cs.ode { field = field, control = "row", solver = given[1], step = given.step, events = given.events }:map(0, 1)
+      local j = cs.jacobian(phi)(y)
+      for i = 1, 3 do near(j[i], cs.jacobian(phi)(y[i]), 0) end
+    end)
+  end
+
+  it("is there for equations that hold a flow: a boundary value problem in each row", function()
+    local flow = cs.ode { control = "row", rtol = 1e-9, atol = 1e-11,
+      field = function(_, s) return cs.stack { s:column(2), -cs.sin(s:column(1)) } end }
+    local slope = cs.implicit { constraint = function(v, target)
+      return flow:map(0, 1)(cs.concat({ 0 * v, v }, 2)):slice(2, 1, 1) - target
+    end }
+    local v = slope(cs.rows { { 1 }, { 1 } }, cs.rows { { 0.5 }, { 0.2 } })
+    near(flow:map(0, 1)(cs.concat({ 0 * v, v }, 2)):column(1), cs.rows { 0.5, 0.2 }, 1e-8)
+  end)
+
+  it("does not exist where one step size serves all rows, which depends on all of them", function()
+    raises(function() cs.jacobian(cs.ode { field = field }:map(0, 1))(y) end, "depend on each other", 'control = "row"')
+    local mixing = cs.ode { control = "row", field = function(_, s) return s - s:mean(1) end }
+    raises(function() cs.jacobian(mixing:map(0, 1))(y) end, "depend on each other")
+  end)
+end)
