@@ -17,13 +17,13 @@ describe("a table of numbers and values", function()
   end)
 
   it("is refused when a name in it is nil, wherever that stands", function()
-    local missing
-    raises(function() solve({ { a, missing }, { 1, 3 } }, { 1, 2 }) end, "argument 1 of linalg.solve is ragged", "[1]", "[2]")
-    raises(function() solve({ { a, 1 }, { missing, 3 } }, { 1, 2 }) end, "lacks entry 1 of 2")
-    raises(function() solve({ { a, 1, 0 }, { 1, missing, 3 }, { 0, 0, 1 } }, { 1, 2, 3 }) end, "lacks entry 2 of 3")
-    raises(function() solve({ { missing, 1 }, { a, 3 } }, { 1, 2 }) end, "lacks entry 1 of 2")
-    raises(function() cs.linalg.cholesky { { a, missing }, { 0.5, 4 } } end, "linalg.cholesky is ragged")
-    raises(function() cs.grad(function(k) return solve({ { k, missing }, { 1, 3 } }, { 1, 2 }):sum() end)(a) end, "ragged")
+    local names = {}
+    raises(function() solve({ { a, names.missing }, { 1, 3 } }, { 1, 2 }) end, "argument 1 of linalg.solve is ragged", "[1]", "[2]")
+    raises(function() solve({ { a, 1 }, { names.missing, 3 } }, { 1, 2 }) end, "lacks entry 1 of 2")
+    raises(function() solve({ { a, 1, 0 }, { 1, names.missing, 3 }, { 0, 0, 1 } }, { 1, 2, 3 }) end, "lacks entry 2 of 3")
+    raises(function() solve({ { names.missing, 1 }, { a, 3 } }, { 1, 2 }) end, "lacks entry 1 of 2")
+    raises(function() cs.linalg.cholesky { { a, names.missing }, { 0.5, 4 } } end, "linalg.cholesky is ragged")
+    raises(function() cs.grad(function(k) return solve({ { k, names.missing }, { 1, 3 } }, { 1, 2 }):sum() end)(a) end, "ragged")
   end)
 
   it("is refused when its entries are of several shapes", function()
