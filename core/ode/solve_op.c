@@ -44,15 +44,15 @@ static cst_status check_capture(const cst_host *h, const cst_solve_plan *p, uint
                  cst_type_format(want, y, sizeof y));
 }
 
-/* One vector for all rows, or one a row. */
+/* One vector for all rows, or one a row: a batch, or shared values of as many rows. */
 static cst_status check_times(const cst_host *h, const cst_solve_plan *p, const cst_type *times, int64_t *n) {
   char text[64];
-  bool rows = times->space == CST_ROW;
+  int least = times->space == CST_ROW ? 2 : 1;
   *n = times->rank > 0 ? times->dim[times->rank - 1] : 0;
-  if (times->dtype != CST_F64 || times->rank != 1 + rows || *n < 1)
+  if (times->dtype != CST_F64 || times->rank < least || times->rank > 2 || *n < 1)
     return h->fail(h, CST_ESHAPE, "times are a vector of at least one f64, or such a vector a row; got %s",
                    cst_type_format(times, text, sizeof text));
-  if (!rows) return CST_OK;
+  if (times->rank == 1) return CST_OK;
   if (!p->per_row)
     return h->fail(h, CST_EINVAL, "times of each row need control of each row: ode { control = \"row\" }");
   if ((size_t)times->dim[0] != p->field->rows)

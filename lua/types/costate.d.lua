@@ -461,7 +461,7 @@ function costate.broadcast_like(x, like) end
 
 ---A field and how to follow it. flow(y0, t) gives the values at the times t: [T, D] for y0 [D],
 ---[B, T, D] for a batch y0 [B, D], a table for named parts. With control = "row" the times may be those of
----each row: rows [B, T], or a list of lists of any length, the shorter of which repeat their last time.
+---each row: [B, T], rows or not, or a list of lists of any length, the shorter of which repeat their last time.
 ---Raises with the solve's explanation when it fails; flow:solve(y0, t) returns a solution with a status
 ---instead. A flow with events gives what happened as a second result.
 ---@class costate.Flow
@@ -478,7 +478,7 @@ function Flow:explain() end
 ---@return costate.Flow
 function Flow:with(changes) end
 
----The flow map from t0 to t1, each a number, a scalar, or one for each row (control = "row").
+---The flow map from t0 to t1, each a number, a scalar, or [B], one for each row of the state (control = "row").
 ---@param t0 costate.Operand
 ---@param t1 costate.Operand
 ---@return costate.Map
