@@ -7,6 +7,7 @@
 -- all to the accuracy of the solver. A map is a list of legs (a flow and two times) in the order in which a state
 -- passes them; nothing is simplified, so composing is exactly doing one after the other.
 local core = require "costate.core"
+local options = require "costate._options"
 local states = require "costate._state"
 
 local Map = { __name = "costate.Map" }
@@ -51,8 +52,9 @@ local function end_of(flow, values)
   end)
 end
 
-function Map:__call(y)
+function Map:__call(y, ...)
   if y == nil then core.fail("a map is called with a state: phi(y0)") end
+  options.no_more("a map, called with a state as phi(y0),", ...)
   for _, leg in ipairs(self.legs) do
     y = end_of(leg.flow, (leg.flow(y, { scalar(leg.t0), scalar(leg.t1) })))
   end
@@ -103,7 +105,8 @@ end
 
 local M = {}
 
-function M.new(flow, t0, t1)
+function M.new(flow, t0, t1, ...)
+  options.no_more("flow:map(t0, t1)", ...)
   if t0 == nil or t1 == nil then core.fail("a map leads from one time to another: flow:map(t0, t1)") end
   return make { { flow = flow, t0 = check_time(flow, "t0", t0), t1 = check_time(flow, "t1", t1) } }
 end

@@ -569,13 +569,15 @@ function Linalg.solve(a, b, options) end
 ---@param options? { transposed?: boolean }
 ---@return costate.Array x like b
 function Linalg.solve_lower(l, b, options) end
----lower[i-1] x[i-1] + diagonal[i] x[i] + upper[i] x[i+1] = b[i], in O(n), with pivoting.
+---lower[i-1] x[i-1] + diagonal[i] x[i] + upper[i] x[i+1] = b[i], in O(n), with pivoting; when transposed with `lower`
+---and `upper` in each other's place.
 ---@param lower costate.Array|table [n - 1]
 ---@param diagonal costate.Array|table [n]
 ---@param upper costate.Array|table [n - 1]
 ---@param b costate.Array|table [n] or [n, k]
+---@param options? { transposed?: boolean }
 ---@return costate.Array x like b
-function Linalg.solve_tridiagonal(lower, diagonal, upper, b) end
+function Linalg.solve_tridiagonal(lower, diagonal, upper, b, options) end
 ---A as bands, one row a diagonal, the lowest first: bands[r, i] multiplies x[i + r - 1 - lower] in equation i.
 ---Entries that would fall outside A are not read. With lower = upper = 1: stack { subdiagonal, diagonal,
 ---superdiagonal }, the first from its second column on. In O(n lower (lower + upper)), with pivoting.

@@ -18,7 +18,8 @@ describe("a table of numbers and values", function()
 
   it("is refused when a name in it is nil, wherever that stands", function()
     local names = {}
-    raises(function() solve({ { a, names.missing }, { 1, 3 } }, { 1, 2 }) end, "argument 1 of linalg.solve is ragged", "[1]", "[2]")
+    raises(function() solve({ { a, names.missing }, { 1, 3 } }, { 1, 2 }) end, "argument 1 of linalg.solve is ragged",
+      "[1]", "[2]")
     raises(function() solve({ { a, 1 }, { names.missing, 3 } }, { 1, 2 }) end, "lacks entry 1 of 2")
     raises(function() solve({ { a, 1, 0 }, { 1, names.missing, 3 }, { 0, 0, 1 } }, { 1, 2, 3 }) end, "lacks entry 2 of 3")
     raises(function() solve({ { names.missing, 1 }, { a, 3 } }, { 1, 2 }) end, "lacks entry 1 of 2")

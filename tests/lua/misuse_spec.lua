@@ -213,3 +213,42 @@ describe("preparing", function()
     raises(function() return cs.stack { deep, deep } end, "more than 8 axes")
   end)
 end)
+
+describe("an argument too many", function()
+  local a, y = cs.tensor { { 4, 1 }, { 1, 3 } }, cs.tensor { 1, 2 }
+  local flow = cs.ode { field = function(_, z) return -z end }
+  local square = function(z) return z ^ 2 end
+
+  it("is refused where it would be ignored", function()
+    local list = {
+      function() cs.linalg.cholesky(a, { upper = true }) end,
+      function() cs.linalg.solve(a, y, {}, true) end,
+      function() cs.linalg.solve_lower(a, y, nil, true) end,
+      function() cs.linalg.solve_banded(a, y, { lower = 1, upper = 0 }, true) end,
+      function() cs.linalg.solve_tridiagonal({ 1 }, y, { 1 }, y, {}, 1) end,
+      function() cs.linalg.lstsq(a, y, {}, 1) end,
+      function() cs.jacobian(square, { mode = "reverse" }) end,
+      function() cs.jacobian(square)(y, y) end,
+      function() cs.compile(function(z) return cs.jacobian(square)(z, z) end)(y) end,
+      function() cs.grad(square, 1) end,
+      function() cs.jvp(square)({ y }, { y }, y) end,
+      function() cs.hvp(square)(y, y, y) end,
+      function() flow:map(0, 1, 2) end,
+      function() flow:map(0, 1)(y, { 0, 5 }) end,
+      function() flow(y, { 0, 1 }, 2) end,
+      function() flow:solve(y, { 0, 1 }, 2) end,
+    }
+    for _, f in ipairs(list) do raises(f, "takes no more") end
+  end)
+
+  it("is no harm when it is nil", function() near(flow:map(0, 0)(y, nil), y, 0) end)
+
+  it("was an option of a tridiagonal system: it is one", function()
+    local b = cs.tensor { 1, 2, 3 }
+    local dense = cs.tensor { { 4, 1, 0 }, { 5, 3, 2 }, { 0, 1, 6 } }
+    near(cs.linalg.solve_tridiagonal({ 5, 1 }, { 4, 3, 6 }, { 1, 2 }, b, { transposed = true }),
+      cs.linalg.solve(dense, b, { transposed = true }), 1e-14)
+    near(cs.linalg.solve_tridiagonal({ 5, 1 }, { 4, 3, 6 }, { 1, 2 }, b, {}), cs.linalg.solve(dense, b), 1e-14)
+    raises(function() cs.linalg.solve_tridiagonal({ 5, 1 }, { 4, 3, 6 }, { 1, 2 }, b, { transpose = true }) end, "transposed")
+  end)
+end)
