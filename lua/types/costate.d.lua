@@ -430,8 +430,9 @@ function costate.broadcast_like(x, like) end
 ---@field min_step? number
 ---@field max_step? number
 ---@field max_steps? integer of one solve
----@field memory? integer bytes that a gradient may store; past them it keeps states and takes steps again (same bits)
----@field checkpoints? integer states that a gradient may store at a time, instead of anything else
+---@field memory? integer bytes that a gradient may store, 0: 1 GiB. Past them "discrete" keeps states and takes steps again (same
+---bits), "interpolating" and "quadrature" fail and say so; the others store nothing that grows with the steps
+---@field checkpoints? integer of gradient "discrete": so many states are stored at a time, instead of anything else
 ---@field control? "batch"|"row" one step size for all rows (default), or for each row its own: then rows may have times of their own
 ---@field events? costate.EventOptions[] what happens along the way
 ---@field band? integer[] { lower, upper }: diagonals of the Jacobian of a row below and above the main one; implicit solvers then need lower + upper + 1 forward derivatives for it, and sundials factorises the band
