@@ -22,14 +22,24 @@ static cst_type stacked(const cst_type *y0, int64_t times) {
   return t;
 }
 
+static bool same_shape(const cst_type *a, const cst_type *b) {
+  return a->rank == b->rank && memcmp(a->dim, b->dim, sizeof a->dim) == 0;
+}
+
+/* What agrees is not what does not fit: where shapes do, element types are told. */
+static cst_status misfit(const cst_host *h, const char *what, uint32_t i, const cst_type *given, const cst_type *want) {
+  static const char *const dtype[] = {"f32", "f64", "i64", "a record"};
+  char x[64], y[64];
+  if (same_shape(given, want) && given->dtype != want->dtype)
+    return h->fail(h, CST_EDTYPE, "%s %u is of %s where the field takes %s", what, i + 1, dtype[given->dtype], dtype[want->dtype]);
+  return h->fail(h, CST_ESHAPE, "%s %u is %s where the field takes %s", what, i + 1, cst_type_format(given, x, sizeof x),
+                 cst_type_format(want, y, sizeof y));
+}
+
 static cst_status check_part(const cst_host *h, const cst_solve_plan *p, uint32_t i, const cst_type *y0) {
   const cst_type *want = cst_field_part(p->field, i);
-  char x[64], y[64];
-  bool fits = y0->rank == want->rank && y0->dtype == want->dtype && y0->rank < CST_MAX_RANK &&
-              memcmp(y0->dim, want->dim, sizeof y0->dim) == 0;
-  if (fits) return CST_OK;
-  return h->fail(h, CST_ESHAPE, "initial state %u is %s where the field takes %s", i + 1,
-                 cst_type_format(y0, x, sizeof x), cst_type_format(want, y, sizeof y));
+  bool fits = same_shape(y0, want) && y0->dtype == want->dtype && y0->rank < CST_MAX_RANK;
+  return fits ? CST_OK : misfit(h, "initial state", i, y0, want);
 }
 
 /* A capture may be of another space than in the field, never of another shape: its elements are read.
@@ -37,11 +47,7 @@ static cst_status check_part(const cst_host *h, const cst_solve_plan *p, uint32_
 static cst_status check_capture(const cst_host *h, const cst_solve_plan *p, uint32_t c, const cst_type *in) {
   const cst_type *given = &in[p->n_parts + 1 + c], *want = cst_field_capture(p->field, c);
   if (p->timed && c + 1 == p->field->n_captures) want = &in[p->n_parts];
-  char x[64], y[64];
-  if (given->rank == want->rank && given->dtype == want->dtype && memcmp(given->dim, want->dim, sizeof given->dim) == 0)
-    return CST_OK;
-  return h->fail(h, CST_ESHAPE, "capture %u is %s where the field takes %s", c + 1, cst_type_format(given, x, sizeof x),
-                 cst_type_format(want, y, sizeof y));
+  return same_shape(given, want) && given->dtype == want->dtype ? CST_OK : misfit(h, "capture", c, given, want);
 }
 
 /* One vector for all rows, or one a row: a batch, or shared values of as many rows. */

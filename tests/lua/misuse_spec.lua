@@ -252,3 +252,38 @@ describe("an argument too many", function()
     raises(function() cs.linalg.solve_tridiagonal({ 5, 1 }, { 4, 3, 6 }, { 1, 2 }, b, { transpose = true }) end, "transposed")
   end)
 end)
+
+describe("the float type of a run", function()
+  local function in_f32(f)
+    cs.dtype "f32"
+    local ok, e = pcall(f)
+    cs.dtype "f64"
+    assert(ok, e)
+  end
+
+  it("is that of every state, whatever it was made of", function()
+    in_f32(function()
+      local flow = cs.ode { field = function(_, y) return -y end }
+      for _, y0 in ipairs { cs.linspace(1, 2, 2), cs.rows(cs.tensor({ { 1, 2 }, { 3, 4 } }, "f64")), cs.iota(3):cast "i64" } do
+        local y = flow:map(0, 1)(y0)
+        assert(y.dtype == "f32" and y.rows == y0.rows)
+        near(y:cast "f64", y0:cast "f64" * math.exp(-1), 1e-5)
+      end
+      local y0 = cs.rows(cs.tensor({ { 1, 2 }, { 3, 4 } }, "f64"))
+      near(cs.grad(function(y) return flow:map(0, 1)(y):sum() end)(y0), cs.full_like(y0, math.exp(-1)), 1e-5)
+      local function parts(_, s) return { a = -s.a, b = s.a } end
+      local s = cs.ode { field = parts }:map(0, 1) { a = y0, b = cs.rows(cs.zeros(2, 2)) }
+      assert(s.a.dtype == "f32" and s.b.dtype == "f32")
+    end)
+  end)
+
+  it("bounds what tolerances can ask for", function()
+    local field = function(_, y) return -y end
+    raises(function() cs.ode { field = field, rtol = 1e-16 }({ 1 }, T) end, "rtol 1e-16", "f64 resolves")
+    in_f32(function()
+      local function fast(t, y) return 1e6 * cs.cos(1e6 * t) - y end
+      local sol = cs.ode { field = fast, rtol = 1e-12, atol = 1e-15 }:solve({ 1 }, T)
+      assert(sol.status ~= "ok" and sol.message:find("below what the float type resolves", 1, true), sol.message)
+    end)
+  end)
+end)
