@@ -18,7 +18,7 @@ end
 M.lists = lists
 
 local function probe_of(tr, group, x)
-  return { value = tr:like(x), group = group, like = { x.dtype, x.shape, x.rows } }
+  return { value = tr:like(x), group = group, like = { x.dtype, x.shape, x.rows }, of = x }
 end
 
 --- Directions that a solve has for a method that goes by them: scalars of a row of its state, of its captures, and

@@ -22,6 +22,7 @@ struct adjoint_sweep {
   unsigned char *moved;        /* and once more, or for a state vector */
   unsigned char *bar;          /* state vector */
   double *slope;               /* by row: result of `along` */
+  double *scale;               /* by row: of the scalars that directions move by turns, see `increment` */
   const void **captures;       /* NULLs, but for the one that moves */
   size_t captures_capacity;
   double *times;               /* four vectors of n_times */
@@ -29,9 +30,10 @@ struct adjoint_sweep {
   const cst_solve_pullback *p; /* of the present call */
   double noise;                /* relative jumps of a solve that is repeated: rounding, or what the solver decides anew */
   double weight;               /* of what adjoint_sweep_collect adds */
-  /* of the method: the increment of a scalar that is x, and the derivative times increments along the direction
-   * that y0_dot (capture SIZE_MAX) or capture_dot (of that capture) holds, collected in `slope` */
-  double (*increment)(const adjoint_sweep *s, double x);
+  /* of the method: the increment of a scalar that is x among others whose root mean square is scale, and the
+   * derivative times increments along the direction that y0_dot (capture SIZE_MAX) or capture_dot (of that capture)
+   * holds, collected in `slope` */
+  double (*increment)(const adjoint_sweep *s, double x, double scale);
   cst_status (*along)(adjoint_sweep *s, size_t capture);
 };
 

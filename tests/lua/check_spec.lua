@@ -77,6 +77,21 @@ describe("costate check", function()
     assert(check.format(short):find("adjoint.finite is not compared", 1, true))
   end)
 
+  it("takes differences at the size of each number, also of one that is zero beside larger ones", function()
+    local k = cs.parameters { slow = 0.04, fast = 3e7, turn = 1e4 } -- Robertson's: b stays below 4e-5
+    local result = check.training { models = { k }, loss = function()
+      local flow = cs.ode { solver = "kencarp5", rtol = 1e-6, atol = 1e-10, field = function(_, s)
+        local a, b, c = s:columns()
+        return cs.stack { k.turn * b * c - k.slow * a, k.slow * a - k.turn * b * c - k.fast * b ^ 2, k.fast * b ^ 2 }
+      end }
+      return (flow({ 1, 0, 0 }, { 0, 1e-3, 0.1, 10 }) * cs.tensor { 1, 1e4, 1 }):sum()
+    end }
+    for _, name in ipairs { "loss finite", "adjoint.finite" } do
+      local r = row(result, name)
+      assert(r.state < 1e-7 and r.parameters < 1e-8, check.format(result))
+    end
+  end)
+
   it("finds a gradient that is wrong", function()
     local result = check.training { models = { p }, loss = function()
       local flow = cs.ode { rtol = 1e-3, atol = 1e-3, field = function(_, y) return -40 * p.rate * y + 1 end }
