@@ -141,9 +141,19 @@ local function slopes_of(by_group, f, without)
   return out
 end
 
---- Directional derivatives of the loss.
+--- Whether the loss has a tangent along parameters alone, by themselves or as flat vectors, which stand behind all
+--- variables.
+local function depends_on(tr, loss, variables, xs, dots)
+  local own, along = {}, {}
+  for i, x in ipairs(xs) do
+    if not variables[i] or variables[i].group == "parameters" then own[#own + 1], along[#along + 1] = x, dots[i] end
+  end
+  return #own > 0 and tr:jvp(own, along, { loss })[1] ~= false
+end
+
+--- Directional derivatives of the loss. `depends`: whether it depends on any parameter.
 function M.jvp(check)
-  local specs = {}
+  local specs, depends = {}, false
   local r = recording.record(check, nil, function(tr, loss, variables)
     local xs, dots = {}, {}
     for i, v in ipairs(variables) do
@@ -155,6 +165,7 @@ function M.jvp(check)
       xs[#xs + 1], dots[#dots + 1] = tr:value(m.flat), model.join(m, dots, first)
     end)
     local slope = tr:jvp(xs, dots, { loss })[1]
+    depends = depends_on(tr, loss, variables, xs, dots)
     return { slope or core.zeros_like(loss), loss }
   end)
   collectgarbage()
@@ -173,7 +184,8 @@ function M.jvp(check)
   end)
   local _, _, peak = core.memory()
   return { gradient = gradient, by_group = by_group, directions = n, evaluations = p:evaluations() * n,
-    backward = 0, seconds = core.clock() - began, loss = out[2]:item(), seen = r.seen, peak = peak - before }
+    backward = 0, seconds = core.clock() - began, loss = out[2]:item(), seen = r.seen, depends = depends,
+    peak = peak - before }
 end
 
 --- Central differences of the loss along the same directions; the first run sets the steps, the others repeat them.

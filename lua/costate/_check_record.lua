@@ -92,6 +92,7 @@ function M.record(check, gradient, body)
       r.seen = watch(check, tr, r.probes)
       hooks.gradient = gradient
       local loss = check.training.loss(trace.rebuild(check.layout, inputs), check.run)
+      trace.check_loss(loss)
       r.variables = variables_of(check.training, tr, r.probes)
       return body(tr, loss, r.variables)
     end)

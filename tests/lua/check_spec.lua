@@ -92,6 +92,31 @@ describe("costate check", function()
     end
   end)
 
+  it("says when there is nothing to compare, and does not call that agreement", function()
+    local function of(at, loss) return cs.check { at = at, loss = loss, quiet = true } end
+    local function solve() return cs.ode { field = function(_, y) return -y end }({ 1 }, { 0, 1 }):sum() end
+    for _, case in ipairs { { {}, solve, "no parameters" }, { p, solve, "does not depend" },
+      { p, function() return cs.tensor(3) end, "does not depend" } } do
+      local result = of(case[1], case[2])
+      assert(not result.ok and #result.rows == 0)
+      assert(check.format(result):find("nothing to compare: [^\n]*" .. case[3]), check.format(result))
+    end
+    local plain = of(p, function() return p.rate ^ 2 end)
+    assert(plain.ok and #plain.rows == 2 and check.format(plain):find("follows no flow", 1, true), check.format(plain))
+  end)
+
+  it("refuses what is no loss and no number of directions", function()
+    local function of(given)
+      given.at, given.loss = p, given.loss or function() return p.rate ^ 2 end
+      return function() cs.check(given) end
+    end
+    raises(of { loss = function() end }, "the loss must return a traced number", "nil")
+    raises(of { loss = function() return 3 end }, "the loss must return a traced number")
+    raises(of { loss = function() return cs.stack { p.rate, 1 } end }, "one number", "[2]")
+    raises(of { directions = 0 }, "directions", "positive")
+    raises(function() cs.compile(function(x) of {}() return x end)(1) end, "outside of traced functions")
+  end)
+
   it("finds a gradient that is wrong", function()
     local result = check.training { models = { p }, loss = function()
       local flow = cs.ode { rtol = 1e-3, atol = 1e-3, field = function(_, y) return -40 * p.rate * y + 1 end }
