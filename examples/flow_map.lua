@@ -16,6 +16,7 @@
 local cs = require "costate"
 
 local opt = cs.options { rtol = 1e-10, solver = "dopri5", points = 400 }
+if cs.dtype() ~= "f64" then error("the laws are checked to ten times rtol, which f32 does not resolve: use --dtype f64", 0) end
 
 -- Prey x grows more in spring, predators y live on it; tr(df/dy) depends on both and on the time.
 local function growth(t) return 1 + 0.5 * cs.sin(2 * math.pi / 3 * t) end

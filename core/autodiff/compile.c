@@ -198,3 +198,8 @@ bool cst_program_separable(const cst_program *p, cst_value *mixes) {
   if (mixes) *mixes = p->mixes;
   return p->separable;
 }
+
+bool cst_program_apart(const cst_program *p, cst_value *meets) {
+  if (meets) *meets = p->meets;
+  return p->meets == CST_NONE;
+}

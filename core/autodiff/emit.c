@@ -76,6 +76,7 @@ cst_status cst_emit_all(compiler *c, cst_value *slot_value) {
     const cst_node *q = node_at(c->g, v);
     if (q->first != v || !cst_node_runs(c, q) || is_source(q) || is_input(q)) continue;
     if (!c->p->mixes && cst_node_mixes(c->g, q)) c->p->mixes = v;
+    if (!c->p->meets && cst_node_meets(c->g, q)) c->p->meets = v;
     if (is_alias(q)) continue;
     if (!is_elementwise(q)) CST_TRY(emit_node(c, q, slot_value));
     else if (c->group[v] == v) CST_TRY(emit_chain(c, v, slot_value));

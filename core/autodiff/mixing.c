@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * Row separability: chunks of rows may run apart when no node lets one row's result depend on
- * another row, and no sum over rows is used before it is complete.
+ * another row, and no sum over rows is used before it is complete. A node that takes all rows at once may
+ * yet keep their results apart (cst_op.rows_apart): it mixes, but rows do not meet in it.
  */
 #include <string.h>
 
@@ -24,19 +25,21 @@ static bool aligned_by_length(const cst_graph *g, const cst_node *q) {
   return false;
 }
 
+typedef bool node_test(const cst_graph *g, const cst_node *q);
+
 /* A scan mixes rows where its body does, and where the body takes for rows what is the same for all. */
-static bool body_mixes(const cst_graph *g, const cst_node *q) {
+static bool body_mixes(const cst_graph *g, const cst_node *q, node_test *mixes) {
   if (strcmp(q->op->name, "scan") != 0) return false;
   const cst_function *f = scan_body(q->attrs);
   for (uint32_t i = 0; i < q->n_in; i++)
     if (type_at(f->graph, f->inputs[i])->space == CST_ROW && type_at(g, q->in[i])->space != CST_ROW) return true;
   for (cst_value v = 1; v <= cst_graph_size(f->graph); v++)
-    if (node_at(f->graph, v)->first == v && cst_node_mixes(f->graph, node_at(f->graph, v))) return true;
+    if (node_at(f->graph, v)->first == v && mixes(f->graph, node_at(f->graph, v))) return true;
   return false;
 }
 
 /* A record of rows is not of rows: a solve takes one step for all of them. */
-bool cst_node_mixes(const cst_graph *g, const cst_node *q) {
+static bool mixes_itself(const cst_graph *g, const cst_node *q) {
   bool row = false, partial = false;
   for (uint32_t i = 0; i < q->n_in; i++) {
     row |= type_at(g, q->in[i])->space == CST_ROW;
@@ -46,5 +49,14 @@ bool cst_node_mixes(const cst_graph *g, const cst_node *q) {
     if (partial && q->type[i].space != CST_PARTIAL) return true;
     if (row && q->type[i].space == CST_SHARED) return true;
   }
-  return aligned_by_length(g, q) || body_mixes(g, q);
+  return aligned_by_length(g, q);
+}
+
+bool cst_node_mixes(const cst_graph *g, const cst_node *q) {
+  return mixes_itself(g, q) || body_mixes(g, q, cst_node_mixes);
+}
+
+bool cst_node_meets(const cst_graph *g, const cst_node *q) {
+  bool apart = CST_HAS(q->op, rows_apart) && q->op->rows_apart(q->attrs);
+  return (!apart && mixes_itself(g, q)) || body_mixes(g, q, cst_node_meets);
 }

@@ -33,6 +33,7 @@ struct cst_program {
   size_t rows;           /* capacity */
   bool separable;
   cst_value mixes;       /* the value that is why not */
+  cst_value meets;       /* in which rows come to depend on each other, see cst_program_apart */
   cst_compiled *code;
   uint32_t n_code;
   cst_operand *operand;
@@ -90,3 +91,5 @@ cst_status cst_profile_kernel(cst_profile *to, const cst_program *p, cst_compile
 
 /* mixing.c: whether a node makes rows meet (see cst_program_separable). */
 bool cst_node_mixes(const cst_graph *g, const cst_node *q);
+/* The same for its results alone, see cst_program_apart. */
+bool cst_node_meets(const cst_graph *g, const cst_node *q);

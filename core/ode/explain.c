@@ -2,6 +2,7 @@
  *
  * What a solve says when it stops: where, after how many steps, and which component is to blame.
  */
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -63,6 +64,13 @@ static void describe_stiffness(cst_integrator *i, char *text, size_t size) {
                                        "stiff, try an implicit solver (kencarp5, gsl.msbdf)");
 }
 
+/* Where rounding is as much as the tolerance no step is small enough. */
+static const char *asked_too_much(const cst_integrator *i) {
+  double unit = i->config.dtype == CST_F32 ? (double)FLT_EPSILON : DBL_EPSILON;
+  bool below = i->config.rtol > 0 && i->config.rtol < 4 * unit;
+  return below ? "; rtol is below what the float type resolves" : "";
+}
+
 cst_status cst_explain(cst_integrator *i, cst_status status, const char *what, size_t component) {
   cst_progress *r = &i->run;
   char name[96] = "", where[128] = "", stiff[256] = "", remark[400] = "";
@@ -76,8 +84,8 @@ cst_status cst_explain(cst_integrator *i, cst_status status, const char *what, s
   bool inside = last == CST_ESINGULAR || last == CST_ENOCONVERGENCE; /* of an equation in the field, see rhs.c */
   if (inside && status == CST_ESTEPMIN) status = last;
   if (CST_HAS(i->config.solver, remark)) i->config.solver->remark(i->solver, remark, sizeof remark);
-  return cst_fail(i->ctx, status, "solve stopped at t = %.9g (step %llu, h = %.3g, %llu rejected): %s%s%s%s%s%s%s",
+  return cst_fail(i->ctx, status, "solve stopped at t = %.9g (step %llu, h = %.3g, %llu rejected): %s%s%s%s%s%s%s%s",
                   r->t, (unsigned long long)(r->accepted + 1), r->used != 0 ? r->used : r->h,
-                  (unsigned long long)r->rejected, what, where, stiff, remark[0] ? "; " : "", remark,
+                  (unsigned long long)r->rejected, what, where, stiff, steps ? asked_too_much(i) : "", remark[0] ? "; " : "", remark,
                   inside ? "; " : "", inside ? cst_message(i->ctx) : "");
 }

@@ -114,8 +114,8 @@ static cst_status locate_infer(const cst_host *h, const cst_attrs *a, const cst_
   if (n != (size_t)n_parts + 2 + p->solve->field->n_captures + p->field->n_captures)
     return h->fail(h, CST_EINVAL, "the field and its events take %u and %u captures", p->solve->field->n_captures,
                    p->field->n_captures);
-  bool rows = times->space == CST_ROW;
-  if (times->dtype != CST_F64 || times->rank != 1 + rows || times->dim[times->rank - 1] != 2)
+  bool own = times->rank == 2 && (size_t)times->dim[0] == p->field->rows;
+  if (times->dtype != CST_F64 || (times->rank != 1 && !own) || cst_times_count(times) != 2)
     return h->fail(h, CST_ESHAPE, "the times of a search for events are two, of f64");
   if (skip->dtype != CST_F64 || cst_type_count(skip) != p->field->rows)
     return h->fail(h, CST_ESHAPE, "the event to skip is an f64 number a row");
@@ -233,8 +233,9 @@ static cst_status locate_run(const cst_call *c) {
     cst_event found;
     cst_field_rhs_select(s->rhs, row), cst_field_rhs_select(s->events, row);
     load(s, c->p, row);
-    CST_TRY(follow(s, row, t + (times->type.space == CST_ROW ? 2 * row : 0), (size_t)skip[row], &stats, &found));
-    if (when) when[row] = found.which == SIZE_MAX ? t[(times->type.space == CST_ROW ? 2 * row : 0) + 1] : found.t;
+    const double *span = t + cst_times_of_row(&times->type, row);
+    CST_TRY(follow(s, row, span, (size_t)skip[row], &stats, &found));
+    if (when) when[row] = found.which == SIZE_MAX ? span[1] : found.t;
     if (which) which[row] = found.which == SIZE_MAX ? 0 : (double)found.which + 1;
   }
   c->run->nfe_forward += stats.evaluations;

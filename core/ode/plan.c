@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "ode/plan.h"
 
+#include <float.h>
 #include <string.h>
 
 #include "costate/registry.h"
@@ -71,6 +72,8 @@ static cst_status find_types(cst_solve_plan *p, const cst_solve_options *o) {
 static cst_status check_options(const cst_solve_plan *p, const cst_solve_options *o) {
   if (!(o->rtol >= 0) || !(o->atol >= 0) || !(o->rtol + o->atol > 0))
     return cst_fail(p->ctx, CST_EINVAL, "rtol and atol must not be negative nor both zero (got %g and %g)", o->rtol, o->atol);
+  if (o->rtol > 0 && o->rtol < 4 * DBL_EPSILON)
+    return cst_fail(p->ctx, CST_EINVAL, "rtol %g is below what f64 resolves, %.2g", o->rtol, 4 * DBL_EPSILON);
   if (o->step < 0 || o->first_step < 0 || o->min_step < 0 || o->max_step < 0)
     return cst_fail(p->ctx, CST_EINVAL, "step sizes are given as positive numbers, whatever the direction of time");
   if (!(p->solver->traits & CST_ADAPTIVE) && !(o->step > 0))

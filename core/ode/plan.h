@@ -47,6 +47,10 @@ static inline bool cst_solver_decides(const cst_solver_type *s) {
   return s->traits & (CST_MULTISTEP | CST_SELF_CONTROLLED);
 }
 
+/* Times are one vector [T] for all rows, or [B, T]: where `row` has its own, and how many those are. */
+static inline size_t cst_times_of_row(const cst_type *t, size_t row) { return t->rank == 2 ? row * (size_t)t->dim[1] : 0; }
+static inline size_t cst_times_count(const cst_type *t) { return (size_t)t->dim[t->rank - 1]; }
+
 static inline const cst_solve_plan *cst_solve_plan_of(const cst_attrs *a) {
   return (const cst_solve_plan *)a->object;
 }

@@ -80,7 +80,8 @@ static cst_status make_directions(const cst_instruction *q, back_state *b) {
   if (!(p->gradient->needs & (CST_NEEDS_AGAIN | CST_NEEDS_TANGENT))) return CST_OK;
   for (uint32_t c = 0; c < p->field->n_captures; c++)
     wanted[c] = q->operand[q->n_in + p->n_parts + 1 + c].read && b->capture_count[c];
-  return cst_directions_new(p, wanted, q->operand[q->n_in + p->n_parts].read, q->operand[1].inner, &b->directions);
+  return cst_directions_new(p, wanted, q->operand[q->n_in + p->n_parts].read, cst_times_count(&q->operand[1].type),
+                            &b->directions);
 }
 
 static cst_status back_state_new(cst_context *ctx, const cst_instruction *q, size_t rows, void **state) {
@@ -93,7 +94,7 @@ static cst_status back_state_new(cst_context *ctx, const cst_instruction *q, siz
   b->type = p->gradient;
   CST_TRY(create_method(ctx, p, b, &n));
   b->y0_bar = cst_alloc(ctx, (n + 1) * 8);
-  b->times_bar = cst_alloc(ctx, (q->operand[1].inner + 1) * sizeof *b->times_bar);
+  b->times_bar = cst_alloc(ctx, (cst_times_count(&q->operand[1].type) + 1) * sizeof *b->times_bar);
   b->pointer = cst_alloc(ctx, (2 * p->n_parts + 2 * (size_t)n_caps + 1) * sizeof *b->pointer);
   b->capture_count = cst_alloc(ctx, (n_caps + 1) * sizeof *b->capture_count);
   if (!b->y0_bar || !b->times_bar || !b->pointer || !b->capture_count) return CST_ENOMEM;
@@ -191,7 +192,7 @@ static cst_status pull_run(const cst_call *c, back_state *b, const cst_operand *
   cst_solve_state *s = b->solve;
   cst_rhs *f = cst_field_rhs_base(s->rhs);
   double *times_bar = output(c, s->plan->n_parts);
-  if (times_bar && times->type.space == CST_ROW) times_bar += s->row * s->n_times;
+  if (times_bar) times_bar += cst_times_of_row(&times->type, s->row);
   bool recorded = s->tape || s->undoable;
   if (recorded && s->plan->per_row) CST_TRY(record_again(s, c->p + 2));
   if (s->trajectory && s->n_runs > 1) CST_TRY(follow_again(s, c->p + 2));

@@ -22,14 +22,24 @@ static cst_type stacked(const cst_type *y0, int64_t times) {
   return t;
 }
 
+static bool same_shape(const cst_type *a, const cst_type *b) {
+  return a->rank == b->rank && memcmp(a->dim, b->dim, sizeof a->dim) == 0;
+}
+
+/* What agrees is not what does not fit: where shapes do, element types are told. */
+static cst_status misfit(const cst_host *h, const char *what, uint32_t i, const cst_type *given, const cst_type *want) {
+  static const char *const dtype[] = {"f32", "f64", "i64", "a record"};
+  char x[64], y[64];
+  if (same_shape(given, want) && given->dtype != want->dtype)
+    return h->fail(h, CST_EDTYPE, "%s %u is of %s where the field takes %s", what, i + 1, dtype[given->dtype], dtype[want->dtype]);
+  return h->fail(h, CST_ESHAPE, "%s %u is %s where the field takes %s", what, i + 1, cst_type_format(given, x, sizeof x),
+                 cst_type_format(want, y, sizeof y));
+}
+
 static cst_status check_part(const cst_host *h, const cst_solve_plan *p, uint32_t i, const cst_type *y0) {
   const cst_type *want = cst_field_part(p->field, i);
-  char x[64], y[64];
-  bool fits = y0->rank == want->rank && y0->dtype == want->dtype && y0->rank < CST_MAX_RANK &&
-              memcmp(y0->dim, want->dim, sizeof y0->dim) == 0;
-  if (fits) return CST_OK;
-  return h->fail(h, CST_ESHAPE, "initial state %u is %s where the field takes %s", i + 1,
-                 cst_type_format(y0, x, sizeof x), cst_type_format(want, y, sizeof y));
+  bool fits = same_shape(y0, want) && y0->dtype == want->dtype && y0->rank < CST_MAX_RANK;
+  return fits ? CST_OK : misfit(h, "initial state", i, y0, want);
 }
 
 /* A capture may be of another space than in the field, never of another shape: its elements are read.
@@ -37,22 +47,18 @@ static cst_status check_part(const cst_host *h, const cst_solve_plan *p, uint32_
 static cst_status check_capture(const cst_host *h, const cst_solve_plan *p, uint32_t c, const cst_type *in) {
   const cst_type *given = &in[p->n_parts + 1 + c], *want = cst_field_capture(p->field, c);
   if (p->timed && c + 1 == p->field->n_captures) want = &in[p->n_parts];
-  char x[64], y[64];
-  if (given->rank == want->rank && given->dtype == want->dtype && memcmp(given->dim, want->dim, sizeof given->dim) == 0)
-    return CST_OK;
-  return h->fail(h, CST_ESHAPE, "capture %u is %s where the field takes %s", c + 1, cst_type_format(given, x, sizeof x),
-                 cst_type_format(want, y, sizeof y));
+  return same_shape(given, want) && given->dtype == want->dtype ? CST_OK : misfit(h, "capture", c, given, want);
 }
 
-/* One vector for all rows, or one a row. */
+/* One vector for all rows, or one a row: a batch, or shared values of as many rows. */
 static cst_status check_times(const cst_host *h, const cst_solve_plan *p, const cst_type *times, int64_t *n) {
   char text[64];
-  bool rows = times->space == CST_ROW;
+  int least = times->space == CST_ROW ? 2 : 1;
   *n = times->rank > 0 ? times->dim[times->rank - 1] : 0;
-  if (times->dtype != CST_F64 || times->rank != 1 + rows || *n < 1)
+  if (times->dtype != CST_F64 || times->rank < least || times->rank > 2 || *n < 1)
     return h->fail(h, CST_ESHAPE, "times are a vector of at least one f64, or such a vector a row; got %s",
                    cst_type_format(times, text, sizeof text));
-  if (!rows) return CST_OK;
+  if (times->rank == 1) return CST_OK;
   if (!p->per_row)
     return h->fail(h, CST_EINVAL, "times of each row need control of each row: ode { control = \"row\" }");
   if ((size_t)times->dim[0] != p->field->rows)
@@ -168,10 +174,13 @@ static cst_status solve_jvp(cst_graph *g, const cst_attrs *a, const cst_value *i
   return g->status;
 }
 
+/* One step size for all rows depends on all of them. */
+static bool solve_rows_apart(const cst_attrs *a) { return cst_solve_plan_of(a)->per_row; }
+
 static const cst_op solve = {
   .struct_size = sizeof(cst_op), .name = "solve", .n_in_min = 2, .n_in_max = MOST_VALUES, .infer = solve_infer,
   .kernel = {cst_solve_run, cst_solve_run}, .vjp = solve_vjp, .jvp = solve_jvp,
-  .state_new = cst_solve_state_new, .state_free = cst_solve_state_free,
+  .state_new = cst_solve_state_new, .state_free = cst_solve_state_free, .rows_apart = solve_rows_apart,
 };
 cst_status cst_register_solve(const cst_host *h) {
   CST_TRY(h->register_op(h, &solve));

@@ -168,8 +168,8 @@ cst_status cst_solve_choose(cst_solve_state *s, const cst_operand *times, const 
   if (s->plan->per_row) cst_field_rhs_select(s->rhs, row);
   s->row = row;
   s->schedule = &s->followed[row];
-  s->n_times = times->inner;
-  s->times = times->type.space == CST_ROW ? all + row * times->inner : all;
+  s->n_times = cst_times_count(&times->type);
+  s->times = all + cst_times_of_row(&times->type, row);
   return cst_knots_merge(s, row, cst_solve_rows(s->plan));
 }
 
@@ -197,8 +197,7 @@ static cst_status run_all(cst_solve_state *s, const cst_call *c, const double *t
   for (size_t row = 0; row < s->n_runs; row++) {
     CST_TRY(cst_solve_choose(s, times, c->p[s->plan->n_parts], row));
     cst_solve_load(s, c->p);
-    size_t moved = times->type.space == CST_ROW ? row * times->inner : 0;
-    cst_status st = run_one(s, replay, times_dot ? times_dot + moved : NULL);
+    cst_status st = run_one(s, replay, times_dot ? times_dot + cst_times_of_row(&times->type, row) : NULL);
     if (st != CST_OK && s->plan->per_row && s->n_runs > 1) return cst_fail_note(s->ctx, st, "in row %zu", row + 1);
     CST_TRY(st);
   }

@@ -4,6 +4,7 @@
 local core = require "costate.core"
 local model = require "costate.model"
 local recording = require "costate._check_record"
+local steps = require "costate._check_steps"
 
 local M = {}
 
@@ -108,7 +109,7 @@ local function each_unit(list, f)
   for _, v in ipairs(list) do
     for k = 1, v.flat.count do
       v.flat[k] = 1
-      f()
+      f(v, k)
       v.flat[k] = 0
     end
   end
@@ -122,12 +123,13 @@ local function each_random(list, n, f)
   for _, v in ipairs(list) do v.flat:fill(0) end
 end
 
---- The results of f for each direction, which is in v.flat, by group; `without` has groups to leave out.
+--- The results of f for each direction, which is in v.flat, by group; `without` has groups to leave out. f is called
+--- with the group and, for unit directions, the variable and which of its scalars moves.
 local function slopes_of(by_group, f, without)
   local out = recording.lists()
   for _, g in ipairs(recording.groups) do
     local d = by_group[g]
-    local function one() table.insert(out[g], f()) end
+    local function one(...) table.insert(out[g], f(g, ...)) end
     if without and without[g] then
       out[g] = nil
     elseif d.random then
@@ -139,9 +141,19 @@ local function slopes_of(by_group, f, without)
   return out
 end
 
---- Directional derivatives of the loss.
+--- Whether the loss has a tangent along parameters alone, by themselves or as flat vectors, which stand behind all
+--- variables.
+local function depends_on(tr, loss, variables, xs, dots)
+  local own, along = {}, {}
+  for i, x in ipairs(xs) do
+    if not variables[i] or variables[i].group == "parameters" then own[#own + 1], along[#along + 1] = x, dots[i] end
+  end
+  return #own > 0 and tr:jvp(own, along, { loss })[1] ~= false
+end
+
+--- Directional derivatives of the loss. `depends`: whether it depends on any parameter.
 function M.jvp(check)
-  local specs = {}
+  local specs, depends = {}, false
   local r = recording.record(check, nil, function(tr, loss, variables)
     local xs, dots = {}, {}
     for i, v in ipairs(variables) do
@@ -153,6 +165,7 @@ function M.jvp(check)
       xs[#xs + 1], dots[#dots + 1] = tr:value(m.flat), model.join(m, dots, first)
     end)
     local slope = tr:jvp(xs, dots, { loss })[1]
+    depends = depends_on(tr, loss, variables, xs, dots)
     return { slope or core.zeros_like(loss), loss }
   end)
   collectgarbage()
@@ -171,20 +184,26 @@ function M.jvp(check)
   end)
   local _, _, peak = core.memory()
   return { gradient = gradient, by_group = by_group, directions = n, evaluations = p:evaluations() * n,
-    backward = 0, seconds = core.clock() - began, loss = out[2]:item(), seen = r.seen, peak = peak - before }
+    backward = 0, seconds = core.clock() - began, loss = out[2]:item(), seen = r.seen, depends = depends,
+    peak = peak - before }
 end
 
 --- Central differences of the loss along the same directions; the first run sets the steps, the others repeat them.
 --- Not in times where the field has controls: at their knots a derivative from both sides is another one. No peak:
 --- most of it would be what this loop leaves to the collector.
 function M.finite(check)
-  local r = recording.record(check, nil, function(_, loss) return { loss } end)
+  local r = recording.record(check, nil, function(_, loss, variables)
+    local results = { loss }
+    for i, v in ipairs(variables) do results[i + 1] = v.of or v.value end
+    return results
+  end)
   local p <close> = recording.open(check, r)
   local out, base, began = p:fresh(), {}, core.clock()
   recording.run(p)
   local by_group = directions(r.variables)
+  local step = steps(r.variables, { table.unpack(out, 2) })
   for i, v in ipairs(r.variables) do base[i] = v.tensor:clone() end
-  local eps, runs = core.dtype() == "f32" and 1e-3 or 1e-6, 0
+  local runs = 0
   local function at(h)
     for i, v in ipairs(r.variables) do
       v.tensor:copy(core.reshape(base[i], -1) + v.flat * h)
@@ -193,8 +212,10 @@ function M.finite(check)
     runs = runs + 1
     return out[1]:item()
   end
-  local ok, gradient = pcall(slopes_of, by_group, function() return (at(eps) - at(-eps)) / (2 * eps) end,
-    { times = r.seen.controls })
+  local ok, gradient = pcall(slopes_of, by_group, function(...)
+    local h = step(...)
+    return (at(h) - at(-h)) / (2 * h)
+  end, { times = r.seen.controls })
   for i, v in ipairs(r.variables) do v.tensor:copy(base[i]) end
   if not ok then error(gradient, 0) end
   return { gradient = gradient, projected = true, evaluations = runs * p:evaluations(), backward = 0,

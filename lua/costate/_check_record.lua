@@ -18,7 +18,7 @@ end
 M.lists = lists
 
 local function probe_of(tr, group, x)
-  return { value = tr:like(x), group = group, like = { x.dtype, x.shape, x.rows } }
+  return { value = tr:like(x), group = group, like = { x.dtype, x.shape, x.rows }, of = x }
 end
 
 --- Directions that a solve has for a method that goes by them: scalars of a row of its state, of its captures, and
@@ -92,6 +92,7 @@ function M.record(check, gradient, body)
       r.seen = watch(check, tr, r.probes)
       hooks.gradient = gradient
       local loss = check.training.loss(trace.rebuild(check.layout, inputs), check.run)
+      trace.check_loss(loss)
       r.variables = variables_of(check.training, tr, r.probes)
       return body(tr, loss, r.variables)
     end)

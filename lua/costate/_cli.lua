@@ -204,6 +204,7 @@ function commands.check(args)
   local check = require "costate.check"
   local outcome = {}
   require("costate.train").intercept = function(t)
+    t.place = core.place()
     outcome.result = check.training(t, most)
     error({ costate_exit = "checked" }, 0)
   end

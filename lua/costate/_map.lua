@@ -7,6 +7,7 @@
 -- all to the accuracy of the solver. A map is a list of legs (a flow and two times) in the order in which a state
 -- passes them; nothing is simplified, so composing is exactly doing one after the other.
 local core = require "costate.core"
+local options = require "costate._options"
 local states = require "costate._state"
 
 local Map = { __name = "costate.Map" }
@@ -21,8 +22,9 @@ function Map:__index(k)
   return Map[k]
 end
 
---- A time is a number or a value of one element; of a flow with control = "row" also one for each row.
-local function check_time(name, t)
+--- A time is a number or a value of one element; of a flow with control = "row" also one for each row. It is kept as
+--- given: a copy would be no parameter any more.
+local function check_time(flow, name, t)
   if type(t) == "number" then
     if t - t == 0 then return t end
     core.fail(("%s of a map must be finite, got %s"):format(name, core.format(t)))
@@ -30,10 +32,14 @@ local function check_time(name, t)
   if not core.kind(t) then
     core.fail(("%s of a map is a number or a scalar: flow:map(0, 1); got a %s"):format(name, type(t)))
   end
-  if t.rank == 0 or t.rank == 1 and t.rows then return t end
-  if t.count == 1 then return core.reshape(t, {}) end
-  core.fail(("%s of a map is one time, or rows with a time each; its shape is [%s]"):format(name,
+  local each = t.rank == 1 and (t.rows or flow.options.control == "row")
+  if t.count == 1 or each then return t end
+  core.fail(("%s of a map is one time, or one for each row if ode has control = \"row\"; its shape is [%s]"):format(name,
     table.concat(t.shape, ", ")))
+end
+
+local function scalar(t)
+  return core.kind(t) and not t.rows and t.count == 1 and core.reshape(t, {}) or t
 end
 
 --- The second of the two times that a leg is solved for, without their axis.
@@ -46,10 +52,11 @@ local function end_of(flow, values)
   end)
 end
 
-function Map:__call(y)
+function Map:__call(y, ...)
   if y == nil then core.fail("a map is called with a state: phi(y0)") end
+  options.no_more("a map, called with a state as phi(y0),", ...)
   for _, leg in ipairs(self.legs) do
-    y = end_of(leg.flow, (leg.flow(y, { leg.t0, leg.t1 })))
+    y = end_of(leg.flow, (leg.flow(y, { scalar(leg.t0), scalar(leg.t1) })))
   end
   return y
 end
@@ -98,9 +105,10 @@ end
 
 local M = {}
 
-function M.new(flow, t0, t1)
+function M.new(flow, t0, t1, ...)
+  options.no_more("flow:map(t0, t1)", ...)
   if t0 == nil or t1 == nil then core.fail("a map leads from one time to another: flow:map(t0, t1)") end
-  return make { { flow = flow, t0 = check_time("t0", t0), t1 = check_time("t1", t1) } }
+  return make { { flow = flow, t0 = check_time(flow, "t0", t0), t1 = check_time(flow, "t1", t1) } }
 end
 
 return M

@@ -7,7 +7,8 @@ local spec = {
   field = "callable!", solver = "string|table", gradient = "string|table",
   controller = "string|table", rtol = "number", atol = "number", step = "number",
   first_step = "number", min_step = "number", max_step = "number", max_steps = "integer",
-  memory = "number", checkpoints = "integer", parts = "table", name = "string", control = "string", events = "table", trace = "boolean", band = "table",
+  memory = "integer", checkpoints = "integer", parts = "table", name = "string", control = "string",
+  events = "table", trace = "boolean", band = "table",
 }
 
 --- Splits "name" or { name = "name", option = ... } into name, table of the rest.
@@ -77,6 +78,17 @@ local function bandwidths(band)
   return lower, upper
 end
 
+--- States are kept at checkpoints by gradients that keep a record of the steps.
+local function check_checkpoints(o, gradient)
+  if o.checkpoints == 0 or gradient.needs.tape then return end
+  local takers = {}
+  for _, e in ipairs(core.entries("gradient")) do
+    if e.needs.tape then takers[#takers + 1] = ("'%s'"):format(e.name) end
+  end
+  core.fail(("option 'checkpoints' of ode: gradient '%s' stores no records of steps and would ignore it; %s takes it")
+    :format(gradient.name, table.concat(takers, ", ")))
+end
+
 local function resolve(given)
   local defaults = core.solve_defaults()
   local parts = {}
@@ -97,6 +109,7 @@ local function resolve(given)
     end
     if x == nil then o[name] = defaults[name] end
   end
+  check_checkpoints(o, parts[2].entry)
   if o.band then o.band_lower, o.band_upper = bandwidths(o.band) end
   if o.events then o.events = require("costate._events").resolve(o.events) end
   o.control = o.control or (o.events and "row" or "batch")

@@ -75,4 +75,12 @@ function M.positive(what, name, x)
   core.fail(("option '%s' of %s must be positive, got %s"):format(name, what, core.format(x)))
 end
 
+--- Raises unless the arguments beyond those that `usage` shows are nil: nothing that was given is to be ignored.
+function M.no_more(usage, ...)
+  for i = 1, select("#", ...) do
+    local x = select(i, ...)
+    if x ~= nil then core.fail(("%s takes no more, got a %s besides"):format(usage, core.kind(x) or type(x))) end
+  end
+end
+
 return M

@@ -13,9 +13,9 @@ local function is_parts(y0)
   return type(y0) == "table" and not getmetatable(y0) and type(next(y0)) == "string"
 end
 
---- Tables of numbers become tensors; numbers too.
+--- Tables of numbers become tensors; numbers too; and all are of the type that fields compute in.
 local function as_tensor(x)
-  if core.kind(x) then return x.dtype == "i64" and core.cast(x, core.dtype()) or x end
+  if core.kind(x) then return x.dtype ~= core.dtype() and core.cast(x, core.dtype()) or x end
   if type(x) == "number" then return core.tensor(x) end
   if type(x) == "table" then return core.tensor(x) end
   core.fail("an initial state is a tensor, a value, a table of numbers or a table of named parts; got a "

@@ -95,6 +95,17 @@ function M.record(leaves, body)
   return fn, captures, extra
 end
 
+--- Raises unless what a loss returned is one number that a trace knows of.
+function M.check_loss(loss)
+  if not core.kind(loss) then
+    core.fail("the loss must return a traced number, got a " .. (type(loss) == "number" and
+      "plain number: it does not depend on the parameters" or type(loss)))
+  end
+  if loss.count ~= 1 then
+    core.fail(("the loss must be one number, got shape [%s]: use :mean()"):format(table.concat(loss.shape, ", ")))
+  end
+end
+
 --- Whether two recordings would compute the same: equal graphs, and captures that are the same
 --- tensors or equal ones. Otherwise also where and how they differ.
 function M.equal(a, b)

@@ -85,6 +85,27 @@ local function try(result, name, traits, body)
   result.ok = result.ok and row.ok
 end
 
+--- Why there is nothing to compare, or nil.
+local function pointless(t, reference)
+  if #t.models == 0 then return "there are no parameters" end
+  if not reference.depends then return "the loss does not depend on the parameters" end
+end
+
+local function compare_flows(result, check, seen, most)
+  if not next(seen.solvers) then
+    result.note = "the loss follows no flow, so that there is no gradient method to compare"
+    return
+  end
+  for _, e in ipairs(core.entries("gradient")) do
+    local why = inapplicable(e, seen, most or DIRECTIONS)
+    if why then
+      result.rows[#result.rows + 1] = { method = e.name, ok = true, skipped = why }
+    else
+      try(result, e.name, e.traits, function() return methods.reverse(check, e.name) end)
+    end
+  end
+end
+
 --- Compares all methods on the first batch of a training. `most`: directions of a method that goes by them.
 function M.training(t, most)
   for _, name in ipairs { "discrete", "quadrature" } do core.find("gradient", name) end -- loads their plugins
@@ -94,17 +115,15 @@ function M.training(t, most)
   local reference = methods.jvp(check)
   local seen = reference.seen
   local result = { rows = {}, ok = true, reference = reference, solvers = trace.sorted_keys(seen.solvers), rtol = seen.rtol,
-    events = seen.events, loss = reference.loss, directions = reference.directions }
+    events = seen.events, loss = reference.loss, directions = reference.directions, place = t.place }
+  local why = pointless(t, reference)
+  if why then
+    result.ok, result.note = false, "nothing to compare: " .. why
+    return result
+  end
   try(result, "loss jvp", { exact = true }, function() return reference end)
   try(result, "loss finite", { approximate = true }, function() return methods.finite(check) end)
-  for _, e in ipairs(core.entries("gradient")) do
-    local why = inapplicable(e, seen, most or DIRECTIONS)
-    if why then
-      result.rows[#result.rows + 1] = { method = e.name, ok = true, skipped = why }
-    else
-      try(result, e.name, e.traits, function() return methods.reverse(check, e.name) end)
-    end
-  end
+  compare_flows(result, check, seen, most)
   return result
 end
 
@@ -139,8 +158,10 @@ end
 
 --- The table that `costate check` prints. Methods that are not compared come last.
 function M.format(result)
-  local lines = { wrap(("loss %.9g; solver %s, rtol %g; differences relative to the loss jvp, along %d directions; "
-    .. "KiB: the record of the solves, and the most that Costate had in use at once%s"):format(result.loss,
+  local place = result.place and (" of cs.train at %s"):format(result.place) or ""
+  if #result.rows == 0 then return wrap(("loss %.9g%s; %s"):format(result.loss, place, result.note), 2) .. "\n" end
+  local lines = { wrap(("loss %.9g%s; solver %s, rtol %g; differences relative to the loss jvp, along %d directions; "
+    .. "KiB: the record of the solves, and the most that Costate had in use at once%s"):format(result.loss, place,
       #result.solvers > 0 and table.concat(result.solvers, ", ") or "none", result.rtol, result.directions,
       result.events and "; numbers in events count when they are parameters" or ""), 2) }
   lines[2] = layout:format("method", "parameters", "state", "times", "controls", "allowed", "evaluations", "ms", "record",
@@ -150,19 +171,22 @@ function M.format(result)
       if (r.skipped ~= nil) == skipped then lines[#lines + 1] = line_of(r) end
     end
   end
+  if result.note then lines[#lines + 1] = wrap(result.note, 2) end
   return table.concat(lines, "\n") .. "\n"
 end
 
 --- The result as plain numbers, for JSON.
 function M.plain(result)
   return { rows = result.rows, ok = result.ok, solver = table.concat(result.solvers, ", "), rtol = result.rtol,
-    loss = result.loss, directions = result.directions }
+    loss = result.loss, directions = result.directions, note = result.note }
 end
 
 --- cs.check { loss = f, at = model }: the same for a loss of no arguments; prints the table unless it is to be quiet.
 function M.check(given)
   local o = options.check("check", given, { loss = "callable!", at = "any!", batch = "callable", directions = "integer",
     quiet = "boolean" })
+  options.positive("check", "directions", o.directions)
+  if core.current() then core.fail("cs.check is for outside of traced functions") end
   local t = { loss = o.loss, batch = o.batch, models = model.models_in(o.at) }
   local result = M.training(t, o.directions)
   if not o.quiet then io.write(M.format(result)) end

@@ -236,7 +236,8 @@ function Flow:too_many(happened)
 end
 
 --- flow(y0, t): values at the times t; raises when the solve fails.
-function Flow:__call(y0, t)
+function Flow:__call(y0, t, ...)
+  options.no_more("flow(y0, t)", ...)
   if y0 == nil or t == nil then core.fail("a flow is called with an initial state and times: flow(y0, t)") end
   if core.current() then return self:build(y0, t) end
   local result, status, message = self:eager(y0, t)
@@ -246,7 +247,8 @@ end
 
 --- flow:solve(y0, t): a solution with status, message, values and stats; never raises for what the
 --- numbers do.
-function Flow:solve(y0, t)
+function Flow:solve(y0, t, ...)
+  options.no_more("flow:solve(y0, t)", ...)
   if y0 == nil or t == nil then core.fail("solve takes an initial state and times: flow:solve(y0, t)") end
   if core.current() then core.fail("flow:solve is for outside of traced functions; inside use flow(y0, t)") end
   y0 = states.tensors(y0)
@@ -256,7 +258,7 @@ function Flow:solve(y0, t)
 end
 
 --- flow:map(t0, t1): the state at t1 as a function of that at t0, which composes and has an inverse.
-function Flow:map(t0, t1) return map.new(self, t0, t1) end
+function Flow:map(...) return map.new(self, ...) end
 
 function Flow:__tostring()
   local o = self.options

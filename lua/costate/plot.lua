@@ -14,6 +14,7 @@ local panel_spec = {
   logx = "boolean", logy = "boolean", style = "string", x = "tensor|table", xrange = "table", yrange = "table",
   equal = "boolean", key = "string",
 }
+local series_spec = { x = "table|tensor!", y = "table|tensor!", name = "string", style = "string", colour = "string" }
 local page_spec = { file = "string!", width = "integer", height = "integer" }
 
 local function joined(...)
@@ -155,13 +156,23 @@ local function series_of(values, o)
   return out
 end
 
+--- One of the option `series`, whose x and y may also stand first and second.
+local function series_given(what, s)
+  local named = {}
+  if type(s) ~= "table" then core.fail(("%s is a table { x =, y =, name = }, got a %s"):format(what, type(s))) end
+  for k, v in pairs(s) do named[k == 1 and "x" or k == 2 and "y" or k] = v end
+  local o = options.check(what, named, series_spec)
+  o.x, o.y = list_of(o.x), list_of(o.y)
+  return o
+end
+
 --- Series of the option `series`, after those of values.
 local function all_series(what, values, o)
   if type(values) == "table" and not core.kind(values) then values = core.tensor(values) end
   local series = values ~= nil and series_of(values, o) or {}
-  for _, s in ipairs(o.series or {}) do
-    series[#series + 1] = { x = list_of(s.x or s[1]), y = list_of(s.y or s[2]), name = s.name, style = s.style,
-      colour = s.colour }
+  for i, s in ipairs(o.series or {}) do series[#series + 1] = series_given(("series %d of %s"):format(i, what), s) end
+  for i, s in ipairs(series) do
+    if #s.x ~= #s.y then core.fail(("series %d of %s has %d numbers x and %d numbers y"):format(i, what, #s.x, #s.y)) end
   end
   if #series == 0 then core.fail(what .. ": there is nothing to draw") end
   return series

@@ -107,13 +107,7 @@ function M.record(t, leaves, layout, run)
   local fn, captures = trace.record(leaves, function(tr, inputs)
     local b = trace.rebuild(layout, inputs)
     local loss, extra = t.loss(b, run)
-    if not core.kind(loss) then
-      core.fail("the loss must return a traced number, got a " .. (type(loss) == "number" and
-        "plain number: it does not depend on the parameters" or type(loss)))
-    end
-    if loss.count ~= 1 then
-      core.fail(("the loss must be one number, got shape [%s]: use :mean()"):format(table.concat(loss.shape, ", ")))
-    end
+    trace.check_loss(loss)
     local results = gradients(t.models, tr, loss)
     names = checked_extras(extra)
     for _, k in ipairs(names) do results[#results + 1] = extra[k] end

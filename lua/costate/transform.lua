@@ -4,6 +4,7 @@
 local array = require "costate._array"
 local core = require "costate.core"
 local trace = require "costate._trace"
+local options = require "costate._options"
 local freeze = require "costate._freeze"
 local model = require "costate.model"
 local scan = require "costate.scan"
@@ -142,8 +143,9 @@ local function check_apart(f, x)
   local y = f(tr:like(x))
   local mixes = core.kind(y) and tr:finish({ y }):mixes()
   if mixes then
-    core.fail(("jacobian: the rows of the batch depend on each other, by %s (cs.shared takes the mark of a batch away)")
-      :format(mixes))
+    local advice = mixes:find "^solve" and "it takes one step size for all rows: ode { control = \"row\" } gives each its own"
+      or "cs.shared takes the mark of a batch away"
+    core.fail(("jacobian: the rows of the batch depend on each other, by %s (%s)"):format(mixes, advice))
   end
 end
 
@@ -199,7 +201,8 @@ local function compiled(what, f, build)
   end
 end
 
-local function need_function(f, what)
+local function need_function(what, f, ...)
+  options.no_more(("cs.%s(f)"):format(what), ...)
   local meta = getmetatable(f)
   if type(f) ~= "function" and not (type(meta) == "table" and meta.__call) then
     core.fail(what .. " takes a function, got a " .. type(f))
@@ -207,8 +210,8 @@ local function need_function(f, what)
 end
 
 --- cs.grad(f)(x, ...): the gradient of a scalar (or of the sum of f's result), one result an argument.
-function M.grad(f)
-  need_function(f, "grad")
+function M.grad(f, ...)
+  need_function("grad", f, ...)
   return compiled("the function of cs.grad", f, function(...)
     local _, g = gradient(f, { ... })
     return table.unpack(g)
@@ -216,8 +219,8 @@ function M.grad(f)
 end
 
 --- cs.value_and_grad(f)(x, ...): the value, then the gradients.
-function M.value_and_grad(f)
-  need_function(f, "value_and_grad")
+function M.value_and_grad(f, ...)
+  need_function("value_and_grad", f, ...)
   return compiled("the function of cs.value_and_grad", f, function(...)
     local y, g = gradient(f, { ... })
     return y, table.unpack(g)
@@ -225,15 +228,19 @@ function M.value_and_grad(f)
 end
 
 --- cs.jvp(f)({ x, ... }, { v, ... }): value and directional derivative.
-function M.jvp(f)
-  need_function(f, "jvp")
-  return compiled("the function of cs.jvp", f, function(args, vs) return tangent(f, args, vs) end)
+function M.jvp(f, ...)
+  need_function("jvp", f, ...)
+  return compiled("the function of cs.jvp", f, function(args, vs, ...)
+    options.no_more("cs.jvp(f)({ x, .. }, { v, .. })", ...)
+    return tangent(f, args, vs)
+  end)
 end
 
 --- cs.hvp(f)(x, v): the Hessian of the scalar f at x times v. x may be a model.
-function M.hvp(f)
-  need_function(f, "hvp")
-  return compiled("the function of cs.hvp", f, function(x, v)
+function M.hvp(f, ...)
+  need_function("hvp", f, ...)
+  return compiled("the function of cs.hvp", f, function(x, v, ...)
+    options.no_more("cs.hvp(f)(x, v)", ...)
     local _, hv = hessian(f, { x }, { v })
     return hv[1]
   end)
@@ -241,9 +248,10 @@ end
 
 --- cs.jacobian(f)(x): [m, n] for x [n] and f(x) [m], by n tangents. A batch x [B, n] gives [B, m, n], for an f
 --- that treats every row by itself.
-function M.jacobian(f)
-  need_function(f, "jacobian")
-  return compiled("the function of cs.jacobian", f, function(x)
+function M.jacobian(f, ...)
+  need_function("jacobian", f, ...)
+  return compiled("the function of cs.jacobian", f, function(x, ...)
+    options.no_more("cs.jacobian(f)(x), which is by one vector (others stand around: function(x) return f(x, y) end),", ...)
     x = array(x, "the argument of a Jacobian")
     if x.rank ~= (x.rows and 2 or 1) then
       core.fail(("jacobian: the argument must be a vector or a batch of vectors (cs.rows), got shape [%s]"):format(
@@ -254,8 +262,8 @@ function M.jacobian(f)
 end
 
 --- cs.compile(f): f as one compiled program, whose results are those of f to the bit.
-function M.compile(f)
-  need_function(f, "compile")
+function M.compile(f, ...)
+  need_function("compile", f, ...)
   return compiled("the function of cs.compile", f, f)
 end
 

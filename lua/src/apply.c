@@ -146,8 +146,10 @@ static cst_status compile(cst_context *ctx, lcs_eager *e, const char *op, const 
   return st;
 }
 
-static cst_status batch_rows(cst_context *ctx, const operand *o, size_t n, int64_t *rows) {
-  *rows = 0;
+/* Rows of the operands; what is shared may also be repeated to be a batch. */
+static cst_status batch_rows(cst_context *ctx, const char *op, const operand *o, size_t n, const cst_attrs *a,
+                             int64_t *rows) {
+  *rows = a && a->n_ints > 2 && strcmp(op, "broadcast") == 0 && a->i[1] == CST_ROW ? a->i[2] : 0;
   for (size_t i = 0; i < n; i++) {
     if (o[i].type.space != CST_ROW) continue;
     if (*rows && *rows != o[i].type.dim[0])
@@ -169,7 +171,7 @@ static cst_status find_eager(lcs_state *st, const char *op, const operand *o, si
   if (e && e->hash == hash && e->key_bytes == length && memcmp(e->key, bytes, length) == 0)
     return CST_OK;
   int64_t rows;
-  CST_TRY(batch_rows(st->ctx, o, n, &rows));
+  CST_TRY(batch_rows(st->ctx, op, o, n, attrs, &rows));
   if (!(e = cst_alloc(st->ctx, sizeof *e + length))) return CST_ENOMEM;
   e->hash = hash, e->key_bytes = length, e->rows = rows;
   memcpy(e->key, bytes, length);

@@ -97,13 +97,13 @@ static int function_call(lua_State *L) {
   return 1;
 }
 
-/* f:mixes() -> what makes rows depend on each other, or nil */
+/* f:mixes() -> in what results of rows come to depend on each other, or nil */
 static int function_mixes(lua_State *L) {
   cst_function *f = lcs_check_function(L, 1);
   cst_program *p = NULL;
   cst_value who = CST_NONE;
   lcs_check(L, cst_program_new(f, NULL, &p));
-  bool apart = cst_program_separable(p, &who);
+  bool apart = cst_program_apart(p, &who);
   cst_program_release(p);
   if (apart) return 0;
   push_place(L, f, who);

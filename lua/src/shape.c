@@ -190,6 +190,12 @@ static void push_repeated(lua_State *L, double x, const cst_type *t) {
   for (size_t i = 0; i < out->count; i++) cst_tensor_set(out, i, x);
 }
 
+/* A batch that the trace has not met yet brings its rows with it, before anything is repeated along them. */
+static void meet_batch(lua_State *L, int arg) {
+  lcs_trace *tr = lcs_current(L);
+  if (tr && lcs_type_at(L, arg).space == CST_ROW) lcs_lift(L, tr, arg);
+}
+
 static void push_broadcast(lua_State *L, int arg, const cst_type *t) {
   bool number = lua_type(L, arg) == LUA_TNUMBER;
   if (number) push_repeated(L, lua_tonumber(L, arg), t);
@@ -210,6 +216,7 @@ static int op_stack(lua_State *L) {
   if (lua_type(L, like) == LUA_TNUMBER) t.dtype = lcs_state_of(L)->real;
   if (t.rank == CST_MAX_RANK) return lcs_error(L, "stack: the result would have more than %d axes", CST_MAX_RANK);
   wide = t;
+  meet_batch(L, like);
   int axis = lcs_axis(L, 2, t.rank + 1, -1);
   if (t.space == CST_ROW && axis == 0) return lcs_error(L, "stack: the first axis is the batch");
   memmove(wide.dim + axis + 1, t.dim + axis, (size_t)(t.rank - axis) * sizeof *t.dim);
@@ -230,12 +237,14 @@ static int op_stack(lua_State *L) {
 /* x:broadcast_like(y) */
 static int op_broadcast_like(lua_State *L) {
   cst_type t = lcs_type_at(L, 2);
+  meet_batch(L, 2);
   push_broadcast(L, 1, &t);
   return 1;
 }
 
 static int full_like(lua_State *L, double x) {
   cst_type t = lcs_type_at(L, 1);
+  meet_batch(L, 1);
   lua_pushnumber(L, x);
   push_broadcast(L, lua_gettop(L), &t);
   return 1;

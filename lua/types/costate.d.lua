@@ -430,8 +430,9 @@ function costate.broadcast_like(x, like) end
 ---@field min_step? number
 ---@field max_step? number
 ---@field max_steps? integer of one solve
----@field memory? integer bytes that a gradient may store; past them it keeps states and takes steps again (same bits)
----@field checkpoints? integer states that a gradient may store at a time, instead of anything else
+---@field memory? integer bytes that a gradient may store, 0: 1 GiB. Past them "discrete" keeps states and takes steps again (same
+---bits), "interpolating" and "quadrature" fail and say so; the others store nothing that grows with the steps
+---@field checkpoints? integer of gradient "discrete": so many states are stored at a time, instead of anything else
 ---@field control? "batch"|"row" one step size for all rows (default), or for each row its own: then rows may have times of their own
 ---@field events? costate.EventOptions[] what happens along the way
 ---@field band? integer[] { lower, upper }: diagonals of the Jacobian of a row below and above the main one; implicit solvers then need lower + upper + 1 forward derivatives for it, and sundials factorises the band
@@ -461,7 +462,7 @@ function costate.broadcast_like(x, like) end
 
 ---A field and how to follow it. flow(y0, t) gives the values at the times t: [T, D] for y0 [D],
 ---[B, T, D] for a batch y0 [B, D], a table for named parts. With control = "row" the times may be those of
----each row: rows [B, T], or a list of lists of any length, the shorter of which repeat their last time.
+---each row: [B, T], rows or not, or a list of lists of any length, the shorter of which repeat their last time.
 ---Raises with the solve's explanation when it fails; flow:solve(y0, t) returns a solution with a status
 ---instead. A flow with events gives what happened as a second result.
 ---@class costate.Flow
@@ -478,7 +479,7 @@ function Flow:explain() end
 ---@return costate.Flow
 function Flow:with(changes) end
 
----The flow map from t0 to t1, each a number, a scalar, or one for each row (control = "row").
+---The flow map from t0 to t1, each a number, a scalar, or [B], one for each row of the state (control = "row").
 ---@param t0 costate.Operand
 ---@param t1 costate.Operand
 ---@return costate.Map
@@ -569,13 +570,15 @@ function Linalg.solve(a, b, options) end
 ---@param options? { transposed?: boolean }
 ---@return costate.Array x like b
 function Linalg.solve_lower(l, b, options) end
----lower[i-1] x[i-1] + diagonal[i] x[i] + upper[i] x[i+1] = b[i], in O(n), with pivoting.
+---lower[i-1] x[i-1] + diagonal[i] x[i] + upper[i] x[i+1] = b[i], in O(n), with pivoting; when transposed with `lower`
+---and `upper` in each other's place.
 ---@param lower costate.Array|table [n - 1]
 ---@param diagonal costate.Array|table [n]
 ---@param upper costate.Array|table [n - 1]
 ---@param b costate.Array|table [n] or [n, k]
+---@param options? { transposed?: boolean }
 ---@return costate.Array x like b
-function Linalg.solve_tridiagonal(lower, diagonal, upper, b) end
+function Linalg.solve_tridiagonal(lower, diagonal, upper, b, options) end
 ---A as bands, one row a diagonal, the lowest first: bands[r, i] multiplies x[i + r - 1 - lower] in equation i.
 ---Entries that would fall outside A are not read. With lower = upper = 1: stack { subdiagonal, diagonal,
 ---superdiagonal }, the first from its second column on. In O(n lower (lower + upper)), with pivoting.

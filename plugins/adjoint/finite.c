@@ -2,16 +2,21 @@
  *
  * finite: central differences of the solve.
  *
- *     dL/dx = (L(x + h) - L(x - h)) / 2h + O(h^2),      h = step max(1, |x|),
+ *     dL/dx = (L(x + h) - L(x - h)) / 2h + O(h^2),      h = step max(|x|, least),
  *
  * for every scalar of y0 (rows together where they do not meet) and of the captures. Both solves repeat the steps
  * of the forward solve, so L is a smooth function and not what a controller makes of it: the error is h^2/6 of its
  * third derivative and eps |L| / h by rounding, together least near h = eps^(1/3). What it is for: a check that
  * shares no line with a derivative of the field, and fields that have none.
  *
+ * A scalar that is zero beside others of size one may matter at a size of its own, as what is between two stages of a
+ * stiff reaction does: least is step^(1/2) of their root mean square, so that its h is eps^(1/2) of theirs, where
+ * rounding still leaves half of the digits. Where all are zero it is 1.
+ *
  * Solvers that decide within a step what they do (multistep ones their order, those with control of their own
  * their steps) decide anew in each solve. Where they decide otherwise, L jumps by its error, of the size of the
- * tolerance; so with them h is near rtol^(1/3), and the difference is good to about rtol^(2/3).
+ * tolerance; so with them h is near rtol^(1/3), least their root mean square itself, and the difference is good to
+ * about rtol^(2/3).
  *
  * What the field has no derivative in stays: the knot times of controls.
  */
@@ -22,14 +27,23 @@
 const finite_stencil finite_central = {2, {1, -1}, {0.5, -0.5}};
 const finite_stencil finite_one_sided = {3, {0, 1, 2}, {-1.5, 2, -0.5}};
 
-/* x + h is a number of the type, so that it is moved by h exactly. */
-double finite_increment(const adjoint_sweep *s, double x) {
-  bool wide = s->size == sizeof(double);
+static double step_of(const adjoint_sweep *s) {
   double step = cst_option_number(s->options, "step");
-  if (step <= 0) step = cbrt(s->noise);
-  volatile double up = x + step * fmax(1, fabs(x));
+  return step > 0 ? step : cbrt(s->noise);
+}
+
+/* x + h is a number of the type, so that it is moved by h exactly. */
+double finite_increment(const adjoint_sweep *s, double x, double size) {
+  bool wide = s->size == sizeof(double);
+  volatile double up = x + step_of(s) * size;
   volatile float narrow = (float)up;
   return wide ? up - x : (double)narrow - x;
+}
+
+static double increment(const adjoint_sweep *s, double x, double scale) {
+  double least = scale > 0 ? scale : 1;
+  if (scale > 0 && !adjoint_sweep_decides(s->p->solver)) least *= sqrt(step_of(s));
+  return finite_increment(s, x, fmax(fabs(x), least));
 }
 
 /* moved = x + c dot */
@@ -68,7 +82,7 @@ static cst_status pullback(void *state, const cst_solve_pullback *p) {
 }
 
 static cst_status create(const cst_gradient_config *c, void **state) {
-  return adjoint_sweep_new(c, finite_increment, along, state);
+  return adjoint_sweep_new(c, increment, along, state);
 }
 
 const cst_gradient_type adjoint_finite = {
@@ -77,7 +91,7 @@ const cst_gradient_type adjoint_finite = {
   .help = "central differences along the steps taken: two solves for every scalar",
   .options = CST_OPTIONS(
     {"step", CST_NUMBER, .range = {0, 1},
-     .help = "relative increment, of max(1, |x|); 0: the cube root of the resolution of the float type, or of rtol (gsl.ms*, sundials)"}),
+     .help = "relative increment, of |x| or what is large enough to its kind; 0: the cube root of the resolution of the float type, or of rtol (gsl.ms*, sundials)"}),
   .needs = CST_NEEDS_AGAIN,
   .accepts = adjoint_sweep_accepts,
   .create = create,

@@ -12,8 +12,8 @@ typedef struct finite_stencil {
 } finite_stencil;
 extern const finite_stencil finite_central, finite_one_sided;
 
-/* The increment of a scalar that is x. */
-double finite_increment(const adjoint_sweep *s, double x);
+/* The increment of a scalar that is x, relative to `size`. */
+double finite_increment(const adjoint_sweep *s, double x, double size);
 /* finite_times.c: times_bar. */
 cst_status finite_times(adjoint_sweep *s);
 /* finite_solution.c: the same for a solver that decides more than its steps. */

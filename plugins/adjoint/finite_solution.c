@@ -17,7 +17,7 @@ static cst_status set_direction(adjoint_sweep *s, double *scale) {
   CST_TRY(f->eval(f, &t, s->y0, s->moved));
   if (s->p->stats) s->p->stats->evaluations++;
   double square = s->host->dot(f->dtype, f->n, slope, slope);
-  *scale = s->increment(s, 0) / (square > 1 ? square : 1);
+  *scale = s->increment(s, 0, 1) / (square > 1 ? square : 1);
   s->host->combine(f->dtype, f->n, NULL, 1, (const double[]){-*scale}, &slope, s->y0_dot);
   return CST_OK;
 }

@@ -10,8 +10,8 @@
  *    steps; with the last time those that would be passed. What these move by themselves is taken off:
  *    dL/dt_0 = (L(t_0 + h, t_i + h, ..) - L(t_0 - h, t_i - h, ..)) / 2h - sum_i dL/dt_i.
  *
- * h is at most a quarter of the step that an end makes longer or shorter: the last one or, of the start, the first
- * that ends at a break. At a break of the field an end is moved inwards alone. Where that step is so short that no
+ * h is relative to max(1, |t|), and at most a quarter of the step that an end makes longer or shorter: the last one
+ * or, of the start, the first that ends at a break. At a break of the field an end is moved inwards alone. Where that step is so short that no
  * difference is left of it, the derivatives in times are those of the solution (finite_solution.c).
  *
  * A solver that carries a slope of its own (REVERSIBLE with FSAL) moves the ends of its steps along that: they are
@@ -24,6 +24,10 @@
 static double *own(const adjoint_sweep *s) { return s->times + s->p->n_times; }       /* dL/dt_i, t_i alone */
 static double *shift(const adjoint_sweep *s) { return s->times + 2 * s->p->n_times; } /* of every time */
 static size_t *order(const adjoint_sweep *s) { return (size_t *)(void *)(s->times + 3 * s->p->n_times); }
+
+static double time_increment(const adjoint_sweep *s, size_t i) {
+  return finite_increment(s, s->p->times[i], fmax(1, fabs(s->p->times[i])));
+}
 
 static bool at_break(const cst_solve_pullback *p, double t) {
   for (size_t i = 0; i < p->n_breaks; i++)
@@ -125,7 +129,7 @@ static size_t choose(adjoint_sweep *s, bool one_sided) {
   size_t n = 0;
   double way = p->times[p->n_times - 1] < p->times[0] ? -1 : 1;
   for (size_t i = 0; i < p->n_times; i++) {
-    double before, after, h = finite_increment(s, p->times[i]);
+    double before, after, h = time_increment(s, i);
     room(p, p->times[i], &before, &after);
     if (before == 0 && carried(p, p->times[i])) before = step_before(p, p->times[i]);
     bool between = i > 0 && i + 1 < p->n_times && before > 0, near = before < h || after < h;
@@ -179,15 +183,15 @@ static cst_status end(adjoint_sweep *s, size_t e, double h) {
 }
 
 static double increment_at(const adjoint_sweep *s, size_t e, size_t step) {
-  return fmin(finite_increment(s, s->p->times[e]), size_of(s->p, step) / 4);
+  return fmin(time_increment(s, e), size_of(s->p, step) / 4);
 }
 
 /* Whether a difference in the time of an end means something. */
 static bool too_short(const adjoint_sweep *s) {
   const cst_solve_pullback *p = s->p;
   size_t last = p->n_times - 1;
-  return increment_at(s, 0, changing(p)) < 1e-3 * finite_increment(s, p->times[0]) ||
-         increment_at(s, last, p->n_taken - 1) < 1e-3 * finite_increment(s, p->times[last]);
+  return increment_at(s, 0, changing(p)) < 1e-3 * time_increment(s, 0) ||
+         increment_at(s, last, p->n_taken - 1) < 1e-3 * time_increment(s, last);
 }
 
 static cst_status start(adjoint_sweep *s, double way) {

@@ -21,8 +21,8 @@
  */
 #include "sweep.h"
 
-static double unit(const adjoint_sweep *s, double x) {
-  (void)s, (void)x;
+static double unit(const adjoint_sweep *s, double x, double scale) {
+  (void)s, (void)x, (void)scale;
   return 1;
 }
 

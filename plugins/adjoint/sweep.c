@@ -2,6 +2,7 @@
 #include "sweep.h"
 
 #include <float.h>
+#include <math.h>
 
 bool adjoint_sweep_decides(const cst_solver_type *s) { return s->traits & (CST_MULTISTEP | CST_SELF_CONTROLLED); }
 
@@ -61,7 +62,7 @@ typedef struct lane {
 static cst_status follow(adjoint_sweep *s, const lane *l) {
   for (size_t r = 0; r < l->n; r++) {
     size_t k = l->first + r * l->stride;
-    put(s, l->dot, k, s->increment(s, get(s, l->x, k)));
+    put(s, l->dot, k, s->increment(s, get(s, l->x, k), s->scale[r]));
   }
   CST_TRY(s->along(s, l->capture));
   double all = l->n > 1 ? 0 : adjoint_sweep_take(s);
@@ -75,11 +76,18 @@ static cst_status follow(adjoint_sweep *s, const lane *l) {
   return CST_OK;
 }
 
+static double root_mean_square(const adjoint_sweep *s, const void *x, size_t first, size_t n) {
+  double sum = 0;
+  for (size_t k = first; k < first + n; k++) sum += get(s, x, k) * get(s, x, k);
+  return sqrt(sum / (double)n);
+}
+
 /* `count` scalars from l->first on, of which the rows follow one another. */
 static cst_status block(adjoint_sweep *s, lane l, size_t count, bool of_rows) {
   size_t start = l.first;
   l.n = of_rows && s->p->separable ? s->p->rhs->rows : 1;
   l.stride = l.n ? count / l.n : 0;
+  for (size_t r = 0; r < l.n; r++) s->scale[r] = root_mean_square(s, l.x, start + r * l.stride, l.stride);
   for (size_t k = 0; k < l.stride; k++) {
     l.first = start + k;
     CST_TRY(follow(s, &l));
@@ -142,13 +150,14 @@ cst_status adjoint_sweep_new(const cst_gradient_config *c, adjoint_increment_fn 
   adjoint_sweep *s = c->host->alloc(c->host, sizeof *s);
   if (!s) return CST_ENOMEM;
   *s = (adjoint_sweep){.host = c->host, .options = c->options, .size = size, .weight = 1, .increment = increment,
-                       .along = along, .memory = c->host->alloc(c->host, 4 * vector + 2 * captures + rows)};
+                       .along = along, .memory = c->host->alloc(c->host, 4 * vector + 2 * captures + 2 * rows)};
   double rounding = size == sizeof(double) ? DBL_EPSILON : (double)FLT_EPSILON, rtol = c->forward->rtol;
   s->noise = adjoint_sweep_decides(c->forward->solver) && rtol > rounding ? rtol : rounding;
   if (!s->memory) return adjoint_sweep_free(c->host, s), CST_ENOMEM;
   s->y0 = s->memory, s->y0_dot = s->y0 + vector, s->bar = s->y0_dot + vector, s->capture_dot = s->bar + vector;
   s->moved = s->capture_dot + captures;
   s->slope = (double *)(void *)(s->moved + captures + vector);
+  s->scale = (double *)(void *)((unsigned char *)s->slope + rows);
   *state = s;
   return CST_OK;
 }

@@ -12,9 +12,10 @@
 #include "adjoint.h"
 
 typedef struct adjoint_sweep adjoint_sweep;
-/* Of the method: the increment of a scalar that is x, and the derivative times increments along the direction that
- * y0_dot (capture SIZE_MAX) or capture_dot (of that capture) holds, collected in `slope`. */
-typedef double adjoint_increment_fn(const adjoint_sweep *s, double x);
+/* Of the method: the increment of a scalar that is x among others whose root mean square is scale, and the derivative
+ * times increments along the direction that y0_dot (capture SIZE_MAX) or capture_dot (of that capture) holds, collected
+ * in `slope`. */
+typedef double adjoint_increment_fn(const adjoint_sweep *s, double x, double scale);
 typedef cst_status adjoint_along_fn(adjoint_sweep *s, size_t capture);
 
 struct adjoint_sweep {
@@ -27,6 +28,7 @@ struct adjoint_sweep {
   unsigned char *moved;        /* and once more, or for a state vector */
   unsigned char *bar;          /* state vector */
   double *slope;               /* by row: result of `along` */
+  double *scale;               /* by row: of the scalars that directions move by turns, see `increment` */
   const void **captures;       /* NULLs, but for the one that moves */
   size_t captures_capacity;
   double *times;               /* four vectors of n_times */

@@ -77,6 +77,46 @@ describe("costate check", function()
     assert(check.format(short):find("adjoint.finite is not compared", 1, true))
   end)
 
+  it("takes differences at the size of each number, also of one that is zero beside larger ones", function()
+    local k = cs.parameters { slow = 0.04, fast = 3e7, turn = 1e4 } -- Robertson's: b stays below 4e-5
+    local result = check.training { models = { k }, loss = function()
+      local flow = cs.ode { solver = "kencarp5", rtol = 1e-6, atol = 1e-10, field = function(_, s)
+        local a, b, c = s:columns()
+        return cs.stack { k.turn * b * c - k.slow * a, k.slow * a - k.turn * b * c - k.fast * b ^ 2, k.fast * b ^ 2 }
+      end }
+      return (flow({ 1, 0, 0 }, { 0, 1e-3, 0.1, 10 }) * cs.tensor { 1, 1e4, 1 }):sum()
+    end }
+    for _, name in ipairs { "loss finite", "adjoint.finite" } do
+      local r = row(result, name)
+      assert(r.state < 1e-7 and r.parameters < 1e-8, check.format(result))
+    end
+  end)
+
+  it("says when there is nothing to compare, and does not call that agreement", function()
+    local function of(at, loss) return cs.check { at = at, loss = loss, quiet = true } end
+    local function solve() return cs.ode { field = function(_, y) return -y end }({ 1 }, { 0, 1 }):sum() end
+    for _, case in ipairs { { {}, solve, "no parameters" }, { p, solve, "does not depend" },
+      { p, function() return cs.tensor(3) end, "does not depend" } } do
+      local result = of(case[1], case[2])
+      assert(not result.ok and #result.rows == 0)
+      assert(check.format(result):find("nothing to compare: [^\n]*" .. case[3]), check.format(result))
+    end
+    local plain = of(p, function() return p.rate ^ 2 end)
+    assert(plain.ok and #plain.rows == 2 and check.format(plain):find("follows no flow", 1, true), check.format(plain))
+  end)
+
+  it("refuses what is no loss and no number of directions", function()
+    local function of(given)
+      given.at, given.loss = p, given.loss or function() return p.rate ^ 2 end
+      return function() cs.check(given) end
+    end
+    raises(of { loss = function() end }, "the loss must return a traced number", "nil")
+    raises(of { loss = function() return 3 end }, "the loss must return a traced number")
+    raises(of { loss = function() return cs.stack { p.rate, 1 } end }, "one number", "[2]")
+    raises(of { directions = 0 }, "directions", "positive")
+    raises(function() cs.compile(function(x) of {}() return x end)(1) end, "outside of traced functions")
+  end)
+
   it("finds a gradient that is wrong", function()
     local result = check.training { models = { p }, loss = function()
       local flow = cs.ode { rtol = 1e-3, atol = 1e-3, field = function(_, y) return -40 * p.rate * y + 1 end }

@@ -103,6 +103,20 @@ describe("a flow map", function()
     near(flow:map(cs.tensor(0.1), cs.tensor { 1.7 })(y0), there, 0)
   end)
 
+  it("keeps a time that is a parameter, of whatever shape and wherever the map is made", function()
+    for _, start in ipairs { 1.2, { 1.2 } } do
+      local p = cs.parameters { t = start }
+      local phi = flow_of():map(0.2, p.t)
+      local slope = cs.grad(function(_) return phi(y0):sum() end)(p)
+      near(slope, { field(rates)(cs.tensor(1.2, "f64"), cs.rows(phi(y0):reshape(1, 2))):sum():item() }, 1e-7)
+      assert(slope[1] ~= 0)
+      local before = phi(y0)
+      p.flat:fill(0.9)
+      assert(not phi(y0):near(before))
+      near(phi(y0), flow_of():map(0.2, 0.9)(y0), 0)
+    end
+  end)
+
   it("says what it cannot do", function()
     local flow = flow_of()
     local phi = flow:map(0, 1)

@@ -213,3 +213,77 @@ describe("preparing", function()
     raises(function() return cs.stack { deep, deep } end, "more than 8 axes")
   end)
 end)
+
+describe("an argument too many", function()
+  local a, y = cs.tensor { { 4, 1 }, { 1, 3 } }, cs.tensor { 1, 2 }
+  local flow = cs.ode { field = function(_, z) return -z end }
+  local square = function(z) return z ^ 2 end
+
+  it("is refused where it would be ignored", function()
+    local list = {
+      function() cs.linalg.cholesky(a, { upper = true }) end,
+      function() cs.linalg.solve(a, y, {}, true) end,
+      function() cs.linalg.solve_lower(a, y, nil, true) end,
+      function() cs.linalg.solve_banded(a, y, { lower = 1, upper = 0 }, true) end,
+      function() cs.linalg.solve_tridiagonal({ 1 }, y, { 1 }, y, {}, 1) end,
+      function() cs.linalg.lstsq(a, y, {}, 1) end,
+      function() cs.jacobian(square, { mode = "reverse" }) end,
+      function() cs.jacobian(square)(y, y) end,
+      function() cs.compile(function(z) return cs.jacobian(square)(z, z) end)(y) end,
+      function() cs.grad(square, 1) end,
+      function() cs.jvp(square)({ y }, { y }, y) end,
+      function() cs.hvp(square)(y, y, y) end,
+      function() flow:map(0, 1, 2) end,
+      function() flow:map(0, 1)(y, { 0, 5 }) end,
+      function() flow(y, { 0, 1 }, 2) end,
+      function() flow:solve(y, { 0, 1 }, 2) end,
+    }
+    for _, f in ipairs(list) do raises(f, "takes no more") end
+  end)
+
+  it("is no harm when it is nil", function() near(flow:map(0, 0)(y, nil), y, 0) end)
+
+  it("was an option of a tridiagonal system: it is one", function()
+    local b = cs.tensor { 1, 2, 3 }
+    local dense = cs.tensor { { 4, 1, 0 }, { 5, 3, 2 }, { 0, 1, 6 } }
+    near(cs.linalg.solve_tridiagonal({ 5, 1 }, { 4, 3, 6 }, { 1, 2 }, b, { transposed = true }),
+      cs.linalg.solve(dense, b, { transposed = true }), 1e-14)
+    near(cs.linalg.solve_tridiagonal({ 5, 1 }, { 4, 3, 6 }, { 1, 2 }, b, {}), cs.linalg.solve(dense, b), 1e-14)
+    raises(function() cs.linalg.solve_tridiagonal({ 5, 1 }, { 4, 3, 6 }, { 1, 2 }, b, { transpose = true }) end, "transposed")
+  end)
+end)
+
+describe("the float type of a run", function()
+  local function in_f32(f)
+    cs.dtype "f32"
+    local ok, e = pcall(f)
+    cs.dtype "f64"
+    assert(ok, e)
+  end
+
+  it("is that of every state, whatever it was made of", function()
+    in_f32(function()
+      local flow = cs.ode { field = function(_, y) return -y end }
+      for _, y0 in ipairs { cs.linspace(1, 2, 2), cs.rows(cs.tensor({ { 1, 2 }, { 3, 4 } }, "f64")), cs.iota(3):cast "i64" } do
+        local y = flow:map(0, 1)(y0)
+        assert(y.dtype == "f32" and y.rows == y0.rows)
+        near(y:cast "f64", y0:cast "f64" * math.exp(-1), 1e-5)
+      end
+      local y0 = cs.rows(cs.tensor({ { 1, 2 }, { 3, 4 } }, "f64"))
+      near(cs.grad(function(y) return flow:map(0, 1)(y):sum() end)(y0), cs.full_like(y0, math.exp(-1)), 1e-5)
+      local function parts(_, s) return { a = -s.a, b = s.a } end
+      local s = cs.ode { field = parts }:map(0, 1) { a = y0, b = cs.rows(cs.zeros(2, 2)) }
+      assert(s.a.dtype == "f32" and s.b.dtype == "f32")
+    end)
+  end)
+
+  it("bounds what tolerances can ask for", function()
+    local field = function(_, y) return -y end
+    raises(function() cs.ode { field = field, rtol = 1e-16 }({ 1 }, T) end, "rtol 1e-16", "f64 resolves")
+    in_f32(function()
+      local function fast(t, y) return 1e6 * cs.cos(1e6 * t) - y end
+      local sol = cs.ode { field = fast, rtol = 1e-12, atol = 1e-15 }:solve({ 1 }, T)
+      assert(sol.status ~= "ok" and sol.message:find("below what the float type resolves", 1, true), sol.message)
+    end)
+  end)
+end)

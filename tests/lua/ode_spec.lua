@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 local cs = require "costate"
+local core = require "costate.core"
 
 local decay = function(_, y) return -y end
 
@@ -234,5 +235,12 @@ describe("gradients of solves", function()
       end
     end
     raises(function() cs.ode { field = net, checkpoints = -1 } end, "checkpoints")
+    raises(function() cs.ode { field = net, memory = 0.5 } end, "memory", "an integer")
+    for _, e in ipairs(core.entries "gradient") do
+      if not e.needs.tape then
+        raises(function() cs.ode { field = net, gradient = e.name, checkpoints = 3 } end, e.name, "'adjoint.discrete' takes it")
+        assert(cs.ode { field = net, gradient = e.name, checkpoints = 0 })
+      end
+    end
   end)
 end)

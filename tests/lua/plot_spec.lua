@@ -14,6 +14,13 @@ describe("plots", function()
       "panel 2", "did you mean 'series'?")
     raises(function() cs.plot.panels { file = "never.svg", panels = { { series = {} } } } end, "panel 1", "nothing to draw")
     raises(function() cs.plot.panels { file = "never.svg", panels = {} } end, "nothing to draw")
+    local function series(s) return function() cs.plot.lines { file = "never.svg", series = { curve, s } } end end
+    raises(series { x = { 1, 2, 3 }, y = { 1, 2 } }, "series 2", "3 numbers x and 2 numbers y")
+    raises(series { { 1, 2 }, cs.tensor { 1, 2, 3 } }, "2 numbers x and 3 numbers y")
+    raises(series { x = { 1, 2 }, y = { 1, 2 }, color = "#ff0000" }, "series 2", "did you mean 'colour'?")
+    raises(series { x = { 1, 2 } }, "'y' of series 2", "required")
+    raises(series(7), "series 2", "number")
+    raises(function() cs.plot.lines(cs.zeros(3, 2), { file = "never.svg", x = { 1, 2 } }) end, "2 numbers x and 3 numbers y")
   end)
 
   it("draw every style, on one panel or on several", function()

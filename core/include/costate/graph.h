@@ -104,6 +104,9 @@ cst_program *cst_program_retain(cst_program *p);
 void cst_program_release(cst_program *p);
 /* Whether chunks of rows may run separately; if not, the value that mixes rows (for messages). */
 bool cst_program_separable(const cst_program *p, cst_value *mixes);
+/* Whether each row of the results depends on the same row of the inputs alone, also where rows must run together
+ * (a solve in which every row takes steps of its own); if not, the value in which rows meet. */
+bool cst_program_apart(const cst_program *p, cst_value *meets);
 
 cst_status cst_workspace_new(cst_program *p, cst_workspace **out);
 void cst_workspace_free(cst_workspace *w);

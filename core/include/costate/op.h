@@ -93,4 +93,8 @@ struct cst_op {
   cst_status (*state_new)(cst_context *ctx, const cst_instruction *q, size_t row_capacity,
                           void **state);
   void (*state_free)(cst_context *ctx, void *state);
+
+  /* Optional: whether each row of the outputs depends on the same row of the inputs alone, though all rows must
+   * run at once. NULL: no. */
+  bool (*rows_apart)(const cst_attrs *a);
 };

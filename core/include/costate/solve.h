@@ -38,7 +38,7 @@ cst_status cst_solve_plan_new(cst_context *ctx, cst_function *field, size_t n_pa
                               const cst_solve_options *o, cst_solve_plan **out);
 
 /* A solve node. y0[p] are ROW, or SHARED with a leading batch axis equal to the field's rows; times
- * is an f64 vector [T], T >= 1, monotone, times[0] the start; with per_row it may be a ROW value [B, T]
+ * is an f64 vector [T], T >= 1, monotone, times[0] the start; with per_row it may be [B, T], ROW or SHARED
  * (shorter rows repeat their last time). Values: one per part, [B, T, ...], and last the record. Returns
  * the first. */
 cst_value cst_graph_solve(cst_graph *g, cst_solve_plan *plan, const cst_value *y0, cst_value times,
