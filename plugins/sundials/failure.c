@@ -14,10 +14,10 @@ static const char *name_component(const engine *e, size_t k, char *text, size_t 
   for (size_t p = 0; p < f->n_parts; p++) {
     const cst_part *part = &f->parts[p];
     if (k < part->offset || k >= part->offset + part->n) continue;
-    snprintf(text, size, "%s[%zu]", part->name ? part->name : "y", k - part->offset);
+    snprintf(text, size, "%s[%zu]", part->name ? part->name : "y", k - part->offset + 1);
     return text;
   }
-  snprintf(text, size, "y[%zu]", k);
+  snprintf(text, size, "y[%zu]", k + 1);
   return text;
 }
 
