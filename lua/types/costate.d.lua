@@ -99,7 +99,7 @@ function Tensor:item() end
 function Tensor:totable() end
 ---|a - b| <= tolerance max(1, |b|) everywhere (tolerance 1e-9); and the largest difference. NaN is near to nothing.
 ---Tensors of different shapes raise.
----@param other costate.Tensor|number
+---@param other costate.Tensor|table|number
 ---@param tolerance? number
 ---@return boolean near
 ---@return number worst
