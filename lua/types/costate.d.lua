@@ -781,7 +781,7 @@ function costate.anneal(x, options) end
 ---@field x any a list or a tensor
 ---@field y any
 ---@field name? string in the key
----@field style? "lines"|"dashes"|"points"|"linespoints"|"area"|"region" area: filled down to zero; region: within a closed line
+---@field style? "lines"|"dashes"|"points"|"circles"|"linespoints"|"area"|"region" circles: open points; area: filled down to zero; region: within a closed line
 ---@field colour? string "#0072B2"
 
 ---@class costate.PanelOptions
