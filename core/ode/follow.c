@@ -21,7 +21,7 @@ static cst_status no_room(cst_integrator *i, const cst_trajectory *y) {
   snprintf(text, sizeof text,
            "no memory is left to keep the solution, which took %zu bytes up to here and takes %zu with each step: raise the "
            "budget (option memory, %zu bytes, of which a quarter is spare), or use gradient = \"discrete\", which keeps to "
-           "its budget", cst_trajectory_bytes(y), ((size_t)y->degree + 1) * y->bytes, cst_tape_budget(y->tape));
+           "its budget", cst_trajectory_bytes(y), ((size_t)y->degree + 1) * y->bytes, cst_tape_limit(y->tape));
   return cst_explain(i, CST_ENOMEM, text, SIZE_MAX);
 }
 

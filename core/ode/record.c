@@ -22,7 +22,7 @@ static cst_status no_room(cst_integrator *i, size_t bytes) {
   const cst_tape *tape = i->run.in->tape;
   snprintf(text, sizeof text,
            "the memory budget of the gradient, memory = %zu bytes, has no room for one state: %zu are in use, and "
-           "it takes %zu: raise the option memory", cst_tape_budget(tape), cst_tape_bytes(tape), bytes);
+           "it takes %zu: raise the option memory", cst_tape_limit(tape), cst_tape_bytes(tape), bytes);
   return cst_explain(i, CST_ENOMEM, cst_tape_refused(tape) ? text : "no memory is left to keep a state", SIZE_MAX);
 }
 
