@@ -227,7 +227,7 @@ local negative = ode { field = function(s, a)
 end }:solve({ z = z1, p = -L_z }, { t1, t0 })(t).p
 local _, by_negative = pull(t, z, theta_at_nodes, negative)
 line("- int p^T f_theta dt,            p(t1) = -L_z", -integral(by_negative:column(3)), by_finite[3])
-print "   both are right; a sign of the one with the end value of the other is not:"
+print "   both are right: the sign turns with the end value. The minus sign with the end value +L_z is wrong:"
 term("- int lambda^T f_theta dt,       lambda(t1) = +L_z", -integral(by_theta:column(3)))
 print(("largest difference of all lines: %.1e"):format(worst))
 
@@ -250,6 +250,6 @@ end
 cs.plot.panels { file = "derivation.svg", columns = 3, width = 1100, height = 360, panels = {
   panel("z(t), solved forwards", { -2, 2.2 }, path, { "angle", "speed" }),
   panel("λ(t), solved backwards", { -3, 2.5 }, costate, { "of the angle", "of the speed" }),
-  panel("λ^T ∂f/∂θ: the areas are the gradient", { -3, 3.5 }, integrand, { ("damping, area %.3f"):format(first.g[1]),
+  panel("λᵀ ∂f/∂θ: the areas are the gradient", { -3, 3.5 }, integrand, { ("damping, area %.3f"):format(first.g[1]),
     ("stiffness, area %.3f"):format(first.g[2]), ("drive, area %.3f"):format(first.g[3]) }, true),
 } }

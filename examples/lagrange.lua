@@ -81,7 +81,7 @@ local function circle(value)
   return { x = math.sqrt(value) * cs.cos(angle), y = math.sqrt(value) * cs.sin(angle) }
 end
 
---- A shaft and a head.
+--- A shaft and a head. Gradients are drawn at 0.4 of their length, which the key says.
 local function arrow(from, along, name, colour)
   local tip = { from[1] + along[1], from[2] + along[2] }
   local function back(turn) -- a point behind the tip, to one side
@@ -96,14 +96,14 @@ end
 local series = {}
 for _, value in ipairs { 0.125, 0.25, 1, 1.5, 2 } do
   local c = circle(value)
-  series[#series + 1] = { x = c.x, y = c.y, colour = "#bbbbbb", name = value == 2 and "levels of J = x^2 + y^2" or nil }
+  series[#series + 1] = { x = c.x, y = c.y, colour = "#bbbbbb", name = value == 2 and "levels of J = x² + y²" or nil }
 end
 local touching = circle(best)
 for _, one in ipairs {
   { x = touching.x, y = touching.y, colour = "#0072B2", name = "level J* = 1/2" },
   { x = { -0.5, 1.5 }, y = { 1.5, -0.5 }, colour = "#000000", name = "x + y = 1" },
-  arrow({ x, y }, { 0.4 * grad_J[1], 0.4 * grad_J[2] }, "grad J", "#D55E00"),
-  arrow({ x, y }, { 0.4 * lambda * grad_g[1], 0.4 * lambda * grad_g[2] }, "lambda grad (x + y - 1)",
+  arrow({ x, y }, { 0.4 * grad_J[1], 0.4 * grad_J[2] }, "0.4 grad J", "#D55E00"),
+  arrow({ x, y }, { 0.4 * lambda * grad_g[1], 0.4 * lambda * grad_g[2] }, "0.4 λ grad (x + y - 1)",
     "#009E73"),
   { x = { x }, y = { y }, style = "points", colour = "#000000", name = "optimum" },
 } do series[#series + 1] = one end
@@ -112,8 +112,8 @@ cs.plot.lines { file = "lagrange.svg", equal = true, xrange = { -0.6, 1.6 }, yra
 
 local eps, values = cs.linspace(-0.6, 0.6, 61), {}
 for i = 1, eps.count do values[i] = relaxed(eps[i]):item() end
-cs.plot.lines { file = "lagrange_price.svg", xlabel = "eps, of x + y = 1 + eps", ylabel = "least x^2 + y^2",
+cs.plot.lines { file = "lagrange_price.svg", xlabel = "eps, of x + y = 1 + eps", ylabel = "least x² + y²",
   key = "left top Left reverse", series = {
     { x = eps, y = values, name = "optimum solved again", colour = "#0072B2" },
-    { x = eps, y = best - lambda * eps, name = "predicted, J* - lambda eps", style = "dashes", colour = "#D55E00" },
+    { x = eps, y = best - lambda * eps, name = "predicted, J* - λ eps", style = "dashes", colour = "#D55E00" },
   } }

@@ -190,11 +190,11 @@ left[#left + 1] = { x = fine, y = way_back(fine).lambda[1]:column(1), name = "λ
 local guide = {}
 for i, d in ipairs(depths) do guide[i] = 0.25 * off_a[n] * depths[n] / d end
 cs.plot.panels { file = "resnet_adjoint.svg", width = 1000, height = 400, panels = {
-  { title = "backpropagation tends to the costate", xlabel = "depth t = k T / K", ylabel = "a_k, first component",
+  { title = "backpropagation tends to the costate", xlabel = "depth t = k T / K", ylabel = "aₖ, first component",
     key = "top right", series = left },
   { title = "at first order", xlabel = "layers K", ylabel = "largest relative difference", key = "top right",
     logx = true, logy = true, series = {
-      { x = depths, y = off_a, name = "a_k - λ(t_k)", style = "linespoints", colour = "#0072B2" },
-      { x = depths, y = off_h, name = "h_k - z(t_k)", style = "linespoints", colour = "#CC79A7" },
+      { x = depths, y = off_a, name = "aₖ - λ(tₖ)", style = "linespoints", colour = "#0072B2" },
+      { x = depths, y = off_h, name = "hₖ - z(tₖ)", style = "linespoints", colour = "#CC79A7" },
       { x = depths, y = guide, name = "1 / K", style = "dashes", colour = "#444444" } } },
 } }

@@ -15,12 +15,13 @@ void cst_follow_start(cst_integrator *i) {
   if (y) cst_trajectory_begin(y, i->config.dtype, i->run.rhs->n_stage, degree);
 }
 
+/* Of a tape three quarters are for what is not its reserve. */
 static cst_status no_room(cst_integrator *i, const cst_trajectory *y) {
-  char text[256];
+  char text[320];
   snprintf(text, sizeof text,
-           "no memory is left to keep the solution, which took %zu bytes up to here: raise the budget (option memory), "
-           "or use gradient = \"discrete\", which keeps to its budget",
-           cst_trajectory_bytes(y));
+           "no memory is left to keep the solution, which took %zu bytes up to here and takes %zu with each step: raise the "
+           "budget (option memory, %zu bytes, of which a quarter is spare), or use gradient = \"discrete\", which keeps to "
+           "its budget", cst_trajectory_bytes(y), ((size_t)y->degree + 1) * y->bytes, cst_tape_limit(y->tape));
   return cst_explain(i, CST_ENOMEM, text, SIZE_MAX);
 }
 

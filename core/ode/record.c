@@ -7,6 +7,7 @@
  * A kept state is y and, where the solver gives f1, f (or the block that it carries) as it came from the step
  * before: the field at y is that only up to rounding, if at all. So a step taken again is the same to the bit.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "ode/integrate_internal.h"
@@ -15,6 +16,16 @@ static size_t bytes_of(const cst_integrator *i, size_t n) { return (n * i->size 
 static bool gives_f(const cst_integrator *i) { return i->config.solver->traits & CST_FSAL; }
 static size_t f_bytes(const cst_integrator *i, const cst_rhs *f) { return cst_block(i, f->n) * i->size; }
 
+/* Not even one state fits behind what was recorded so far. */
+static cst_status no_room(cst_integrator *i, size_t bytes) {
+  char text[200];
+  const cst_tape *tape = i->run.in->tape;
+  snprintf(text, sizeof text,
+           "the memory budget of the gradient, memory = %zu bytes, has no room for one state: %zu are in use, and "
+           "it takes %zu: raise the option memory", cst_tape_limit(tape), cst_tape_bytes(tape), bytes);
+  return cst_explain(i, CST_ENOMEM, cst_tape_refused(tape) ? text : "no memory is left to keep a state", SIZE_MAX);
+}
+
 cst_status cst_record_start(cst_integrator *i) {
   cst_progress *r = &i->run;
   size_t bytes = bytes_of(i, r->rhs->n);
@@ -22,7 +33,7 @@ cst_status cst_record_start(cst_integrator *i) {
   r->thin = r->in->checkpoints > 0;
   if (r->thin) return CST_OK;
   void *y = cst_tape_push_reserve(r->in->tape, r->rhs->n * i->size);
-  if (!y) return cst_explain(i, CST_ENOMEM, "the memory budget of the record is used up", SIZE_MAX);
+  if (!y) return no_room(i, bytes);
   memcpy(y, r->y, r->rhs->n * i->size);
   r->y = y;
   return CST_OK;
@@ -37,7 +48,7 @@ static void put_state(const cst_integrator *i, void *state, const void *y, const
 static cst_status keep_state(cst_integrator *i) {
   void *state;
   cst_status st = cst_checkpoints_offer(&i->checkpoints, i->n_steps, &state);
-  if (st != CST_OK) return cst_explain(i, st, "the memory budget of the record has no room for one state", SIZE_MAX);
+  if (st != CST_OK) return no_room(i, i->checkpoints.bytes);
   if (state) put_state(i, state, i->run.y, i->run.f0);
   return CST_OK;
 }

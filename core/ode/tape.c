@@ -89,6 +89,7 @@ static void *push(cst_tape *t, size_t bytes, size_t limit) {
 void *cst_tape_push(cst_tape *t, size_t bytes) { return push(t, bytes, t->budget - t->budget / 4); }
 void *cst_tape_push_reserve(cst_tape *t, size_t bytes) { return push(t, bytes, t->budget); }
 bool cst_tape_refused(const cst_tape *t) { return t->refused; }
+size_t cst_tape_limit(const cst_tape *t) { return t->budget; }
 
 cst_tape_place cst_tape_mark(const cst_tape *t) {
   return (cst_tape_place){t->current, t->current ? t->current->used : 0, t->bytes};

@@ -26,6 +26,7 @@ void *cst_tape_push(cst_tape *tape, size_t bytes);
 void *cst_tape_push_reserve(cst_tape *tape, size_t bytes);
 /* Whether the last push was refused. */
 bool cst_tape_refused(const cst_tape *tape);
+size_t cst_tape_limit(const cst_tape *tape); /* the budget; SIZE_MAX: none */
 
 cst_tape_place cst_tape_mark(const cst_tape *tape);
 /* Drops every block pushed after the mark. */

@@ -75,6 +75,7 @@ end
 
 --- The same legs from the last to the first, each backwards.
 function Map:inverse()
+  if not is_map(self) then core.fail("a map is inverted by phi:inverse(), with a colon") end
   local legs = {}
   for i, leg in ipairs(self.legs) do
     if leg.flow.options.events then

@@ -4,7 +4,6 @@
 -- implicit function theorem, du/ds = -c_u^-1 c_s, and never pass through the iterations.
 local array = require "costate._array"
 local core = require "costate.core"
-local linalg = require "costate.linalg"
 local options = require "costate._options"
 local scan = require "costate.scan"
 local transform = require "costate.transform"
@@ -38,13 +37,16 @@ local function jacobian(c, u, captures)
   return transform.jacobian(function(v) return c:call({ v, table.unpack(captures) })[1] end)(u)
 end
 
+--- c_u^-1 x or c_u^-T x; the second attribute lets a singular c_u speak of the constraint.
+local function divide(c_u, x, transposed) return core.node("linalg.solve", { c_u, x }, { transposed, true }) end
+
 --- (u, captures.., x) -> c_u^-1 x, or c_u^-T x.
 local function solver(c, u0, captures, transposed)
   local tr <close> = core.trace(rows_of(u0), true)
   local u, own = tr:like(u0), {}
   for i, x in ipairs(captures) do own[i] = tr:like(x) end
   local x = tr:like(u0)
-  return (tr:finish { linalg.solve(jacobian(c, u, own), x, { transposed = transposed }) })
+  return (tr:finish { divide(jacobian(c, u, own), x, transposed) })
 end
 
 --- Steps are counted along an axis that the stacks of a batch have beside it, so that rows stay apart.
@@ -54,7 +56,7 @@ local function newton(c, u0, captures, steps)
   for i, x in ipairs(captures) do fixed[i] = core.detach(x) end
   local found = scan(function(u)
     local r = c:call({ u, table.unpack(fixed) })[1]
-    return u - linalg.solve(jacobian(c, u, fixed), r)
+    return u - divide(jacobian(c, u, fixed), r, false)
   end, core.detach(u0), count, { axis = 2 })
   return found
 end

@@ -82,6 +82,7 @@ local styles <const> = {
   lines = "lines linewidth 1.2 linecolor rgb '%s'",
   dashes = "lines dashtype 2 linewidth 1.2 linecolor rgb '%s'",
   points = "points pointtype 7 pointsize 0.4 linecolor rgb '%s'",
+  circles = "points pointtype 6 pointsize 0.7 linecolor rgb '%s'",
   linespoints = "linespoints pointtype 7 pointsize 0.4 linecolor rgb '%s'",
   area = "filledcurves y=0" .. filled .. "noborder",
   region = "filledcurves closed" .. filled .. "border",

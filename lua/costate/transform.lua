@@ -47,7 +47,7 @@ local function results(packs, r)
 end
 
 local function seed_of(y, what)
-  if not core.kind(y) then core.fail(what .. ": the function must return a value, got a " .. type(y)) end
+  if not core.kind(y) then core.fail(("%s: the function must return a value, got a %s"):format(what, type(y))) end
   return core.ones_like(y)
 end
 
@@ -104,12 +104,12 @@ local function gradient(f, args)
   return y, results(packs, bars)
 end
 
-local function tangent(f, args, vs)
+local function tangent(f, args, vs, what)
   local tr = core.current()
   args = numbers_to_values(args)
   local xs = variables(tr, args)
   local y = f(table.unpack(args))
-  seed_of(y, "jvp")
+  seed_of(y, what)
   local dots = tr:jvp(xs, tangents(tr, args, vs), { y })
   return y, dots[1] or core.zeros_like(y)
 end
@@ -154,7 +154,7 @@ local function columns(f, x)
   if x.rows then check_apart(f, x) end
   local shape
   local _, j = scan(function(_, e)
-    local y, dot = tangent(f, { x }, { e })
+    local y, dot = tangent(f, { x }, { e }, "jacobian")
     shape = y.shape
     if #y.shape > x.rank or y.rows ~= x.rows then
       core.fail(("jacobian: for %s the function must return a vector%s, got shape [%s]"):format(
@@ -232,7 +232,7 @@ function M.jvp(f, ...)
   need_function("jvp", f, ...)
   return compiled("the function of cs.jvp", f, function(args, vs, ...)
     options.no_more("cs.jvp(f)({ x, .. }, { v, .. })", ...)
-    return tangent(f, args, vs)
+    return tangent(f, args, vs, "jvp")
   end)
 end
 
@@ -252,7 +252,7 @@ function M.jacobian(f, ...)
   need_function("jacobian", f, ...)
   return compiled("the function of cs.jacobian", f, function(x, ...)
     options.no_more("cs.jacobian(f)(x), which is by one vector (others stand around: function(x) return f(x, y) end),", ...)
-    x = array(x, "the argument of a Jacobian")
+    x = array(x, "jacobian: the argument")
     if x.rank ~= (x.rows and 2 or 1) then
       core.fail(("jacobian: the argument must be a vector or a batch of vectors (cs.rows), got shape [%s]"):format(
         table.concat(x.shape, ", ")))

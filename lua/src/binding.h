@@ -84,6 +84,7 @@ void lcs_type(lua_State *L, const char *name, const luaL_Reg *methods, const lua
 int lcs_open_state(lua_State *L);
 
 /* ---- tensor.c, make.c, data.c ---- */
+int lcs_make_tensor(lua_State *L); /* cs.tensor, as a function of Lua */
 cst_tensor *lcs_check_tensor(lua_State *L, int arg);
 cst_tensor *lcs_test_tensor(lua_State *L, int arg);
 /* Pushes a new zero-filled tensor, or a view, or another handle of an existing one. */

@@ -80,7 +80,7 @@ static void check_keys(lua_State *L, int arg) {
 }
 
 /* cs.tensor{...} | cs.tensor(number) [, dtype] */
-static int make_tensor(lua_State *L) {
+int lcs_make_tensor(lua_State *L) {
   lua_settop(L, 2);
   if (lua_istable(L, 1) && lua_isnil(L, 2)) {
     check_keys(L, 1);
@@ -193,7 +193,7 @@ static int make_index(lua_State *L) {
 static int mark(lua_State *L, uint8_t space) {
   if (lua_istable(L, 1)) {
     lua_settop(L, 1);
-    make_tensor(L);
+    lcs_make_tensor(L);
     lua_replace(L, 1);
   }
   cst_tensor *t = lcs_check_tensor(L, 1);
@@ -251,7 +251,7 @@ static int kind(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"tensor", make_tensor}, {"zeros", make_zeros},   {"ones", make_ones},   {"full", make_full},
+    {"tensor", lcs_make_tensor}, {"zeros", make_zeros},   {"ones", make_ones},   {"full", make_full},
     {"linspace", make_linspace}, {"arange", make_arange}, {"iota", make_iota},
     {"index", make_index},   {"rows", make_rows},     {"shared", make_shared}, {"view", make_view},
     {"same", same},          {"signature", signature}, {"kind", kind},        {NULL, NULL}};

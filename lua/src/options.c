@@ -46,8 +46,15 @@ static const double *list_of(lua_State *L, const char *what, const char *name, s
   return x;
 }
 
+/* A table where the schema has one value is told as that, not by what is in it. */
+static void check_list(lua_State *L, const char *what, const cst_option *schema, const char *name) {
+  for (; schema && schema->kind != CST_OPTION_END; schema++)
+    if (strcmp(schema->name, name) == 0 && schema->kind != CST_LIST)
+      lcs_error(L, "option '%s' of %s is %s, not a table", name, what, schema->kind == CST_STRING ? "a name" : "one value");
+}
+
 /* The value on top of the stack; a list leaves a userdata there that must stay. */
-static cst_given given_of(lua_State *L, const char *what, const char *name) {
+static cst_given given_of(lua_State *L, const char *what, const cst_option *schema, const char *name) {
   cst_given g = {.name = name};
   switch (lua_type(L, -1)) {
     case LUA_TBOOLEAN:
@@ -62,6 +69,7 @@ static cst_given given_of(lua_State *L, const char *what, const char *name) {
       break;
     case LUA_TUSERDATA:
     case LUA_TTABLE:
+      check_list(L, what, schema, name);
       g.kind = CST_LIST, g.list = list_of(L, what, name, &g.n_list);
       break;
     default:
@@ -91,14 +99,14 @@ static size_t collect(lua_State *L, const char *what, const cst_option *schema, 
     const char *name = first_list(schema);
     if (!name) lcs_error(L, "%s takes named options only", what);
     lua_pushvalue(L, arg);
-    given[n++] = given_of(L, what, name);
+    given[n++] = given_of(L, what, schema, name);
     lua_rawseti(L, keep, (lua_Integer)n);
     lua_pop(L, 1);
   }
   for (lua_pushnil(L); lua_next(L, arg);) {
     int key = lua_gettop(L) - 1;
     if (lua_type(L, key) == LUA_TSTRING) {
-      given[n++] = given_of(L, what, lua_tostring(L, key));
+      given[n++] = given_of(L, what, schema, lua_tostring(L, key));
       if (lua_gettop(L) > key + 1) lua_rawseti(L, keep, (lua_Integer)n);
     }
     lua_settop(L, key);

@@ -242,9 +242,20 @@ static void check_same_lengths(lua_State *L, const cst_type *a, const cst_type *
   lcs_error(L, "near compares tensors of one shape, these have %s and %s: reshape one of them", own, other);
 }
 
+/* Nested tables become a tensor of f64. */
+static void read_tables(lua_State *L, int arg) {
+  if (!lua_istable(L, arg)) return;
+  lua_pushcfunction(L, lcs_make_tensor);
+  lua_pushvalue(L, arg);
+  lua_pushliteral(L, "f64");
+  lua_call(L, 2, 1);
+  lua_replace(L, arg);
+}
+
 /* a:near(b [, tolerance]) -> boolean, largest difference: |a-b| <= tolerance max(1, |b|) everywhere. A NaN is near
  * to nothing, an infinity to itself alone. */
 static int tensor_near(lua_State *L) {
+  read_tables(L, 2);
   cst_tensor *a = lcs_check_tensor(L, 1), *b = lcs_test_tensor(L, 2);
   double number = b ? 0 : luaL_checknumber(L, 2), tolerance = luaL_optnumber(L, 3, 1e-9), worst = 0;
   bool near = true;

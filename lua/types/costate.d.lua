@@ -99,7 +99,7 @@ function Tensor:item() end
 function Tensor:totable() end
 ---|a - b| <= tolerance max(1, |b|) everywhere (tolerance 1e-9); and the largest difference. NaN is near to nothing.
 ---Tensors of different shapes raise.
----@param other costate.Tensor|number
+---@param other costate.Tensor|table|number
 ---@param tolerance? number
 ---@return boolean near
 ---@return number worst
@@ -616,7 +616,8 @@ function costate.jvp(f) end
 ---@return fun(x: any, v: any): any
 function costate.hvp(f) end
 ---The Jacobian [m, n] of f at a vector x [n], f(x) [m], by n tangents; [n] where f gives a scalar. A batch
----x [B, n] gives [B, m, n]: f must treat every row by itself. Nests: cs.jacobian(cs.grad(f)) is the Hessian.
+---x [B, n] gives [B, m, n]: f must treat every row by itself (a flow does with control = "row"). Nests:
+---cs.jacobian(cs.grad(f)) is the Hessian.
 ---@param f fun(x: costate.Value): costate.Value
 ---@return fun(x: costate.Array|table): costate.Array
 function costate.jacobian(f) end
@@ -757,7 +758,7 @@ function costate.result(figures) end
 ---initial states, times and values of controls. Methods that follow a solve once for every number of it do so up to
 ---`directions` of them (2048).
 ---@param given { loss: function, at: any, batch?: function, directions?: integer, quiet?: boolean } quiet: only the result
----@return table
+---@return table # ok, rows, and a note where there is nothing to compare, which is not ok
 function costate.check(given) end
 ---0 until x reaches `from`, then 1 - rate^(x - from).
 ---@param x costate.Operand
@@ -777,11 +778,12 @@ function costate.anneal(x, options) end
 ---@field normal fun(shape: integer[]|costate.Array|integer, options?: { rows?: boolean }): costate.Array
 ---@field uniform fun(shape: integer[]|costate.Array|integer, options?: { rows?: boolean }): costate.Array
 
+---Styles: circles are open points, area is filled down to zero, region within a closed line. x and y are of one length.
 ---@class costate.Series
 ---@field x any a list or a tensor
 ---@field y any
 ---@field name? string in the key
----@field style? "lines"|"dashes"|"points"|"linespoints"|"area"|"region" area: filled down to zero; region: within a closed line
+---@field style? "lines"|"dashes"|"points"|"circles"|"linespoints"|"area"|"region"
 ---@field colour? string "#0072B2"
 
 ---@class costate.PanelOptions

@@ -15,6 +15,7 @@ void adjoint_hermite_vjp(const cst_host *host, const cst_taped_step *s, const cs
 /* The walk back through the steps of a solve (walk.c): the state of the gradients that take it. */
 typedef struct adjoint_walk {
   const cst_host *host;
+  const cst_options *solver_options; /* of the forward solve, whose plan keeps them */
   size_t size, vectors_of_f; /* of a scalar; in a block f */
   unsigned char *vectors;    /* of all the following */
   void *y_bar[2], *f_bar[2], *out_bar, *slope;

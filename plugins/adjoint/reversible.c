@@ -51,11 +51,12 @@ static double distance(const adjoint_walk *d, const cst_solve_pullback *p, const
   return most;
 }
 
-/* The option of a solver that says how much its way back magnifies. */
-static const char *remedy(const cst_solver_type *s) {
+/* The option of a solver that says how much its way back magnifies, unless that is 1 already: nothing. */
+static const char *remedy(const adjoint_walk *d, const cst_solver_type *s) {
   for (const cst_option *o = s->options; o && o->kind != CST_OPTION_END; o++) {
-    if (strcmp(o->name, "coupling") == 0) return "a coupling nearer 1, ";
-    if (strcmp(o->name, "damping") == 0) return "a damping nearer 1, ";
+    bool coupling = strcmp(o->name, "coupling") == 0, damping = strcmp(o->name, "damping") == 0;
+    if ((coupling || damping) && cst_option_number(d->solver_options, o->name) < 1)
+      return coupling ? "a coupling nearer 1, " : "a damping nearer 1, ";
   }
   return "";
 }
@@ -68,7 +69,7 @@ static cst_status lost(const adjoint_walk *d, const cst_solve_pullback *p, doubl
                        "gradient 'reversible' lost its way back over %zu steps to t = %.9g, the state is %s: "
                        "rounding was magnified (most where the field damps); try fewer steps, %sor "
                        "gradient = \"discrete\"",
-                       p->n_steps, p->times[0], found, remedy(p->solver));
+                       p->n_steps, p->times[0], found, remedy(d, p->solver));
 }
 
 static cst_status pullback(void *state, const cst_solve_pullback *p) {

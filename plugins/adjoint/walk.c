@@ -228,7 +228,7 @@ cst_status adjoint_walk_new(const cst_gradient_config *c, void **state) {
   size_t f_bytes = (of_f * c->forward->n * size + 127) & ~(size_t)63;
   adjoint_walk *d = c->host->alloc(c->host, sizeof *d);
   if (!d) return CST_ENOMEM;
-  *d = (adjoint_walk){.host = c->host, .size = size, .vectors_of_f = of_f,
+  *d = (adjoint_walk){.host = c->host, .solver_options = c->forward->solver_options, .size = size, .vectors_of_f = of_f,
                       .vectors = c->host->alloc(c->host, 4 * bytes + 2 * f_bytes)};
   if (!d->vectors) {
     c->host->free(c->host, d);

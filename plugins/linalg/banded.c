@@ -77,7 +77,7 @@ static cst_status factor(const cst_call *c, size_t row) {
   size_t lower = t ? upper_of(at) : lower_of(at), upper = t ? lower_of(at) : upper_of(at);
   size_t j = linalg_band_lu(w->a, w->n, lower, upper, w->pivot, size);
   if (j == w->n) return CST_OK;
-  return linalg_singular(c, "solve_banded", row, j, w->n, w->a[j * (2 * lower + upper + 1) + lower]);
+  return linalg_singular(c, "linalg.solve_banded", LINALG_TRY, row, j, w->n, w->a[j * (2 * lower + upper + 1) + lower]);
 }
 static void apply(const cst_call *c) {
   work *w = c->state;

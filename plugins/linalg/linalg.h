@@ -71,8 +71,13 @@ cst_status linalg_run(const cst_call *c, linalg_factor_fn *factor, linalg_apply_
 
 /* " of row 5" for a matrix of rows, else "". */
 const char *linalg_row_text(const cst_call *c, size_t row, char *text, size_t size);
-/* CST_ESINGULAR: pivot j (from 0) of n is `pivot`, nothing but rounding. */
-cst_status linalg_singular(const cst_call *c, const char *op, size_t row, size_t j, size_t n, double pivot);
+/* CST_ESINGULAR: pivot j (from 0) of n is `pivot`, nothing but rounding. `advice` says what to try, as for a square
+ * system that the script set up itself. */
+#define LINALG_TRY                                                                  \
+  "Look for equal or zero rows and columns, add a multiple of the identity, or use " \
+  "cs.linalg.lstsq with a ridge"
+cst_status linalg_singular(const cst_call *c, const char *op, const char *advice, size_t row, size_t j, size_t n,
+                           double pivot);
 
 /* ---- algebra.c: nodes ------------------------------------------------------------------------------ */
 

@@ -17,7 +17,7 @@ static cst_status infer(const cst_host *h, const cst_attrs *at, const cst_type *
   return linalg_infer(h, in, linalg_dim(&in[0], 0), linalg_dim(&in[0], 1), x);
 }
 
-static cst_status factor(const cst_call *c, size_t row) { return qr_factor(c, "lstsq", row); }
+static cst_status factor(const cst_call *c, size_t row) { return qr_factor(c, row); }
 
 /* x = R^-1 (Q^T [b; 0])_1..n, column by column. */
 static void apply(const cst_call *c) {

@@ -16,7 +16,7 @@ static cst_status infer(const cst_host *h, const cst_attrs *at, const cst_type *
   return linalg_infer(h, in, linalg_dim(&in[0], 1), linalg_dim(&in[0], 1), x);
 }
 
-static cst_status factor(const cst_call *c, size_t row) { return qr_factor(c, "normal_solve", row); }
+static cst_status factor(const cst_call *c, size_t row) { return qr_factor(c, row); }
 
 static void apply(const cst_call *c) {
   work *w = c->state;

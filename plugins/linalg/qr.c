@@ -54,7 +54,7 @@ static size_t fault(const qr *q) {
   return q->n;
 }
 
-cst_status qr_factor(const cst_call *c, const char *op, size_t row) {
+cst_status qr_factor(const cst_call *c, size_t row) {
   qr q = qr_of(c);
   double ridge = c->q->attrs->x[0];
   linalg_load(c, 0, row, q.a);
@@ -64,7 +64,8 @@ cst_status qr_factor(const cst_call *c, const char *op, size_t row) {
   gsl_vector_view tau = gsl_vector_view_array(q.tau, q.n);
   gsl_linalg_QR_decomp(&a.matrix, &tau.vector);
   size_t j = fault(&q);
-  return j == q.n ? CST_OK : linalg_singular(c, op, row, j, q.n, q.a[j * q.n + j]);
+  static const char advice[] = "Leave out columns that others make up, or give it a ridge (ridge = 1e-8, say)";
+  return j == q.n ? CST_OK : linalg_singular(c, "linalg.lstsq", advice, row, j, q.n, q.a[j * q.n + j]);
 }
 
 void qr_project(const qr *q) {

@@ -17,6 +17,6 @@ qr qr_of(const cst_call *c);
 cst_status qr_check(const cst_host *h, const cst_attrs *at, const cst_type *a);
 cst_status qr_state_new(cst_context *ctx, const cst_instruction *q, size_t rows, void **state);
 /* Loads the matrix of row `row` and factors it. */
-cst_status qr_factor(const cst_call *c, const char *op, size_t row);
+cst_status qr_factor(const cst_call *c, size_t row);
 void qr_project(const qr *q);               /* column <- Q^T column */
 void qr_back(const qr *q, bool transposed); /* the first n of column <- R^-1, or R^-T, times them */

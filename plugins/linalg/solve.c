@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * solve: x = A^-1 b, or A^-T b with the attribute `transposed`. From dA x + A dx = db
+ * solve: x = A^-1 b, or A^-T b with the attribute `transposed`. A second attribute says that A is the Jacobian of an
+ * implicit function, which a script has not written down: messages then tell so. From dA x + A dx = db
  *
  *   tangent    dx = A^-1 (db - dA x)
  *   cotangent  b_bar = A^-T x_bar,   A_bar = -b_bar x^T     (transposed: A_bar = -x b_bar^T)
@@ -30,13 +31,20 @@ static void transpose(double *a, size_t n) {
     }
 }
 
+static bool of_implicit(const cst_attrs *at) { return at->n_ints > 1 && at->i[1]; }
+
 static cst_status factor(const cst_call *c, size_t row) {
   work *w = c->state;
   linalg_load(c, 0, row, w->a);
   if (c->q->attrs->i[0]) transpose(w->a, w->n);
   linalg_lu(w->a, w->n, w->pivot);
   size_t j = linalg_lu_fault(w->a, w->n);
-  return j == w->n ? CST_OK : linalg_singular(c, "solve", row, j, w->n, w->a[j * w->n + j]);
+  if (j == w->n) return CST_OK;
+  double pivot = w->a[j * w->n + j];
+  if (!of_implicit(c->q->attrs)) return linalg_singular(c, "linalg.solve", LINALG_TRY, row, j, w->n, pivot);
+  return linalg_singular(c, "implicit, Jacobian of the constraint",
+                         "Its equations do not determine every unknown there: look at the constraint, or start elsewhere", row,
+                         j, w->n, pivot);
 }
 static void apply(const cst_call *c) {
   work *w = c->state;
@@ -44,8 +52,9 @@ static void apply(const cst_call *c) {
 }
 static cst_status run(const cst_call *c) { return linalg_run(c, factor, apply); }
 
-static cst_value solve(cst_graph *g, cst_value a, cst_value b, bool transposed) {
-  cst_attrs at = {.n_ints = 1, .i = {transposed}};
+static cst_value solve(cst_graph *g, const cst_attrs *like, cst_value a, cst_value b, bool transposed) {
+  cst_attrs at = *like;
+  at.i[0] = transposed;
   return b ? cst_node2(g, "linalg.solve", a, b, &at) : CST_NONE;
 }
 
@@ -53,7 +62,7 @@ static cst_status vjp(cst_graph *g, const cst_attrs *at, const cst_value *in, si
                       const cst_value *bar, const bool *want, cst_value *in_bar) {
   (void)n;
   bool t = at->i[0] != 0;
-  cst_value b_bar = solve(g, in[0], bar[0], !t);
+  cst_value b_bar = solve(g, at, in[0], bar[0], !t);
   if (want[0]) in_bar[0] = cst_neg(g, t ? linalg_outer(g, in[0], out[0], b_bar) : linalg_outer(g, in[0], b_bar, out[0]));
   if (want[1]) in_bar[1] = linalg_reduce(g, b_bar, in[1]);
   return g->status;
@@ -64,7 +73,7 @@ static cst_status jvp(cst_graph *g, const cst_attrs *at, const cst_value *in, si
   (void)n;
   bool t = at->i[0] != 0;
   cst_value moved = dot[0] ? linalg_times(g, dot[0], out[0], t) : CST_NONE;
-  *out_dot = solve(g, in[0], linalg_sub(g, dot[1], moved), t);
+  *out_dot = solve(g, at, in[0], linalg_sub(g, dot[1], moved), t);
   return g->status;
 }
 

@@ -83,12 +83,12 @@ const char *linalg_row_text(const cst_call *c, size_t row, char *text, size_t si
   return text;
 }
 
-cst_status linalg_singular(const cst_call *c, const char *op, size_t row, size_t j, size_t n, double pivot) {
+cst_status linalg_singular(const cst_call *c, const char *op, const char *advice, size_t row, size_t j, size_t n,
+                           double pivot) {
   const cst_host *h = c->q->host;
   char text[32];
   return h->fail(h, CST_ESINGULAR,
-                 "linalg.%s: the matrix%s is singular: pivot %zu of %zu is %.2g, no more than rounding, so column %zu "
-                 "depends on those before it. Look for equal or zero rows and columns, add a multiple of the "
-                 "identity, or use cs.linalg.lstsq with a ridge",
-                 op, linalg_row_text(c, row, text, sizeof text), j + 1, n, pivot, j + 1);
+                 "%s: the matrix%s is singular: pivot %zu of %zu is %.2g, no more than rounding, so column %zu "
+                 "depends on those before it. %s",
+                 op, linalg_row_text(c, row, text, sizeof text), j + 1, n, pivot, j + 1, advice);
 }

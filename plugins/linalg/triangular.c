@@ -11,7 +11,7 @@ static cst_status factor(const cst_call *c, size_t row) {
   work *w = c->state;
   linalg_load(c, 0, row, w->a);
   for (size_t j = 0; j < w->n; j++)
-    if (w->a[j * w->n + j] == 0) return linalg_singular(c, "solve_lower", row, j, w->n, 0);
+    if (w->a[j * w->n + j] == 0) return linalg_singular(c, "linalg.solve_lower", LINALG_TRY, row, j, w->n, 0);
   return CST_OK;
 }
 

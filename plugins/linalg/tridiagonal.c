@@ -54,7 +54,7 @@ static cst_status factor(const cst_call *c, size_t row) {
     line[0] = i ? low[i - 1] : 0, line[1] = main[i], line[2] = i + 1 < n ? up[i] : 0, line[3] = 0;
   }
   size_t j = linalg_band_lu(w->a, n, 1, 1, w->pivot, w->more);
-  return j == n ? CST_OK : linalg_singular(c, "solve_tridiagonal", row, j, n, w->a[4 * j + 1]);
+  return j == n ? CST_OK : linalg_singular(c, "linalg.solve_tridiagonal", LINALG_TRY, row, j, n, w->a[4 * j + 1]);
 }
 static void apply(const cst_call *c) {
   work *w = c->state;

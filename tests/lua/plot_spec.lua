@@ -27,7 +27,7 @@ describe("plots", function()
     local path = os.tmpname()
     os.remove(path)
     local series = {}
-    for i, style in ipairs { "lines", "dashes", "points", "linespoints", "area", "region" } do
+    for i, style in ipairs { "lines", "dashes", "points", "circles", "linespoints", "area", "region" } do
       series[i] = { x = curve.x, y = { i, i + 1, i }, style = style, name = style }
     end
     for _, draw in ipairs {
