@@ -3,14 +3,17 @@
 local core = require "costate.core"
 local made = require "costate._made"
 local options = require "costate._options"
+local series = require "costate._series"
 
 local M = { registered = {} }
 local Dataset = { __name = "costate.Dataset" }
 Dataset.__index = Dataset
 
--- Times stay f64 whatever the float type of the run: solvers want them so.
-local times = { t = true, times = true, dt = true, t0 = true, t1 = true }
+-- Times stay f64 whatever the float type of the run: solvers want them so. So do counts.
+local times = { t = true, times = true, dt = true, t0 = true, t1 = true, shared_times = true, span = true,
+  lengths = true }
 
+--- What a plugin or a script made, as a data set. Tensors become fields, whatever else is kept as it is.
 local function adopt(name, fields, about)
   local self = { name = name, options = about, fields = {} }
   for key, x in pairs(fields) do
@@ -22,7 +25,7 @@ local function adopt(name, fields, about)
   end
   table.sort(self.fields)
   made.note("datasets", self)
-  return setmetatable(self, Dataset)
+  return setmetatable(self, series.is(self) and Dataset.Series or Dataset)
 end
 
 function Dataset:__tostring()
@@ -91,7 +94,7 @@ local function row_fields(self)
 end
 
 local function pick(self, list, index)
-  local out = {}
+  local out = { channels = self.channels }
   for _, k in ipairs(self.fields) do out[k] = self[k] end
   for _, k in ipairs(list) do out[k] = core.windows(self[k], index, 1, true) end
   return out
@@ -105,39 +108,102 @@ function Dataset:draw(rng, n)
   return pick(self, list, rng:choose(rows, n))
 end
 
---- Batches for cs.train: every row once an epoch, in a new order each time when `shuffle`.
-function Dataset:batches(given)
+--- Every row once an epoch, in a new order each time when `shuffle`; cut(index, epoch) makes a batch of rows.
+local function batches(self, given, cut)
   local o = options.check("batches", given, { size = "integer!", shuffle = "boolean" })
   options.positive("batches", "size", o.size)
   local list, rows = row_fields(self)
   local size = math.min(o.size, rows)
-  local order, at = nil, rows
+  local order, at, epoch = nil, rows, 0
   local function next_batch(rng)
     if at + size > rows then
       order = o.shuffle and rng:permutation(rows) or order or core.convert(core.arange(0, rows), "i64")
-      at = 0
+      at, epoch = 0, epoch + 1
     end
     local index = core.range(order, at + 1, at + size)
     at = at + size
-    return pick(self, list, index)
+    return cut(list, index, epoch)
   end
   return setmetatable({ per_epoch = rows // size }, { __call = function(_, rng) return next_batch(rng) end })
 end
 
-local function part(self, first, last, rows_only)
+--- Batches for cs.train.
+function Dataset:batches(given)
+  return batches(self, given, function(list, index) return pick(self, list, index) end)
+end
+
+--- Every row, as one batch.
+function Dataset:all()
+  local list, rows = row_fields(self)
+  return pick(self, list, core.convert(core.arange(0, rows), "i64"))
+end
+
+--- Rows first to last of one trajectory.
+local function part(self, first, last)
   local fields = {}
   for _, k in ipairs(self.fields) do
     local x = self[k]
-    if rows_only and x.rows or not rows_only and x.rank > 0 and x.shape[1] == self.y.shape[1] then
-      x = core.range(x, first, last)
-    end
+    if x.rank > 0 and x.shape[1] == self.y.shape[1] then x = core.range(x, first, last) end
     fields[k] = x
   end
   return adopt(self.name, fields, self.options)
 end
 
---- data:split { test = 0.2, seed = 1 }: two data sets. Rows are dealt at random; one trajectory is
---- cut in time, the end being the test.
+--- Rows by the value of the field `by`, groups in the order they are met; without it a group a row.
+local function groups_of(self, by, n)
+  local groups, place = {}, {}
+  local x = by and self[by]
+  if by and not (core.kind(x) == "tensor" and x.rows and x.rank == 1) then
+    core.fail(("dataset '%s' has no field '%s' [N] of its rows to split by"):format(self.name, by))
+  end
+  for i = 1, n do
+    local key = x and x[i] or i
+    local g = place[key]
+    if not g then
+      g = {}
+      groups[#groups + 1], place[key] = g, g
+    end
+    g[#g + 1] = i
+  end
+  return groups
+end
+
+--- The rows of the groups that order[first .. last] names.
+local function rows_of(groups, order, first, last)
+  local rows = {}
+  for i = first, last do
+    local g = groups[order[i] + 1]
+    table.move(g, 1, #g, #rows + 1, rows)
+  end
+  return core.index(rows)
+end
+
+--- A data set of these rows, with whatever belongs to the whole.
+local function rows_part(self, list, index)
+  local fields = {}
+  for k, x in pairs(self) do
+    if core.kind(x) ~= "tensor" and k ~= "fields" and k ~= "options" and k ~= "name" then fields[k] = x end
+  end
+  for k, x in pairs(pick(self, list, index)) do fields[k] = x end
+  return adopt(self.name, fields, self.options)
+end
+
+local function split_rows(self, o)
+  local list, n = row_fields(self)
+  local groups = groups_of(self, o.by or series.is(self) and self.id and "id" or nil, n)
+  if #groups < 2 then
+    core.fail(("dataset '%s' has %d %s, too few to split"):format(self.name, #groups, o.by or "rows"))
+  end
+  local order = core.rng(o.seed or core.seed(), "split"):permutation(#groups)
+  local cut = #groups - math.min(#groups - 1, math.max(1, math.floor(o.test * #groups + 0.5)))
+  local train = rows_part(self, list, rows_of(groups, order, 1, cut))
+  local test = rows_part(self, list, rows_of(groups, order, cut + 1, #groups))
+  if series.is(self) then series.rescale_parts(train, test) end
+  return train, test
+end
+
+--- data:split { test = 0.2, seed = 1, by = "id" }: two data sets. Rows are dealt at random, those that agree in
+--- the field `by` together; one trajectory is cut in time, the end being the test.
 function Dataset:split(given)
   local o = options.check("split", given, { test = "number!", seed = "integer", by = "string" })
   if not (o.test > 0 and o.test < 1) then
@@ -145,27 +211,31 @@ function Dataset:split(given)
   end
   local any_rows = false
   for _, k in ipairs(self.fields) do any_rows = any_rows or self[k].rows end
-  if not any_rows then
-    local n = self.y.shape[1]
-    local cut = n - math.max(1, math.floor(o.test * n + 0.5))
-    return part(self, 1, cut), part(self, cut + 1, n)
-  end
-  local list, n = row_fields(self)
-  if n < 2 then core.fail(("dataset '%s' has %d rows, too few to split"):format(self.name, n)) end
-  local order = core.rng(o.seed or core.seed(), "split"):permutation(n)
+  if any_rows then return split_rows(self, o) end
+  local n = self.y.shape[1]
   local cut = n - math.max(1, math.floor(o.test * n + 0.5))
-  local a, b = core.range(order, 1, cut), core.range(order, cut + 1, n)
-  return adopt(self.name, pick(self, list, a), self.options), adopt(self.name, pick(self, list, b), self.options)
+  return part(self, 1, cut), part(self, cut + 1, n)
 end
 
---- A plugin's option of several names is a string: columns = { "hare", "lynx" } becomes "hare,lynx".
+--- A plugin's option of several names is a string: columns = { "hare", "lynx" } becomes "hare,lynx", and
+--- missing = { "NA", 999 } likewise "NA,999".
 local function with_lists(given)
   if type(given) ~= "table" or getmetatable(given) then return given end
   local out = {}
   for k, x in pairs(given) do
-    out[k] = type(x) == "table" and type(x[1]) == "string" and table.concat(x, ",") or x
+    local words = type(x) == "table" and (type(x[1]) == "string" or k == "missing")
+    out[k] = words and table.concat(x, ",") or k == "missing" and type(x) == "number" and core.format(x) or x
   end
   return out
+end
+
+--- What a plugin makes: a tensor without axes is a number.
+local function built(name, resolved)
+  local fields = core.dataset(name, resolved, core.seed())
+  for k, x in pairs(fields) do
+    if core.kind(x) == "tensor" and x.rank == 0 then fields[k] = x:item() end
+  end
+  return fields
 end
 
 --- cs.dataset("cubic_spiral", { points = 1000 }) or cs.dataset "cubic_spiral" { ... }
@@ -184,10 +254,10 @@ function M.dataset(name, given)
       if type(fields) ~= "table" then
         core.fail(("dataset '%s': build must return a table of tensors, got a %s"):format(name, type(fields)))
       end
-      return adopt(name, fields, o or {})
+      return series.start(adopt(name, fields, o or {}))
     end
     local resolved = core.options("dataset", entry.name, with_lists(o))
-    return adopt(entry.name, core.dataset(entry.name, resolved, core.seed()), resolved:table())
+    return series.start(adopt(entry.name, built(entry.name, resolved), resolved:table()))
   end
   if given ~= nil then return make(given) end
   return make
@@ -199,6 +269,8 @@ function M.register(given)
   if M.registered[t.name] then core.fail(("a dataset '%s' is registered already"):format(t.name)) end
   M.registered[t.name] = t
 end
+
+Dataset.Series = series.class(Dataset, { batches = batches, pick = pick, row_fields = row_fields })
 
 M.adopt = adopt
 return M
