@@ -12,10 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "csv_table.h"
-#include "series.h"
+#include "physionet.h"
 #include "systems.h"
-#include "words.h"
 
 static const char *const parameters[] = {
     "Age",      "Gender",      "Height",   "ICUType",   "Weight",    "Albumin",   "ALP",   "ALT",    "AST",
@@ -23,25 +21,8 @@ static const char *const parameters[] = {
     "HCT",      "HR",          "K",        "Lactate",   "Mg",        "MAP",       "MechVent", "Na",  "NIDiasABP",
     "NIMAP",    "NISysABP",    "PaCO2",    "PaO2",      "pH",        "Platelets", "RespRate", "SaO2", "SysABP",
     "Temp",     "TroponinI",   "TroponinT", "Urine",    "WBC"};
-enum { PARAMETERS = sizeof parameters / sizeof *parameters, DESCRIPTORS = 5, UNUSED = -1 };
-
-typedef struct stays {
-  const cst_host *host;
-  cst_dataset_spec *d;
-  const cst_options *o;
-  const char *path;
-  char **file; /* names of the record files, in alphabetical order */
-  size_t files;
-  int channel[PARAMETERS]; /* of each parameter, or UNUSED */
-  const char *names[PARAMETERS];
-  size_t channels;
-  double *id; /* RecordID of each file */
-  series s;
-} stays;
-
-static cst_status no_memory(const stays *w) {
-  return w->host->fail(w->host, CST_ENOMEM, "%s: no memory", w->path);
-}
+enum { DESCRIPTORS = 5, UNUSED = -1 };
+_Static_assert(sizeof parameters / sizeof *parameters == PARAMETERS, "one name each");
 
 /* ---- the directory ---- */
 
@@ -53,14 +34,14 @@ static cst_status add_file(stays *w, const char *name, size_t *capacity) {
   if (w->files == *capacity) {
     size_t larger = *capacity ? 2 * *capacity : 256;
     char **file = w->host->alloc(w->host, larger * sizeof *file);
-    if (!file) return no_memory(w);
+    if (!file) return stays_no_memory(w);
     for (size_t i = 0; i < w->files; i++) file[i] = w->file[i];
     w->host->free(w->host, w->file);
     w->file = file, *capacity = larger;
   }
   size_t n = strlen(w->path) + strlen(name) + 2;
   char *full = w->host->alloc(w->host, n);
-  if (!full) return no_memory(w);
+  if (!full) return stays_no_memory(w);
   snprintf(full, n, "%s/%s", w->path, name);
   w->file[w->files++] = full;
   return CST_OK;
@@ -172,56 +153,12 @@ static cst_status choose(stays *w) {
   return CST_OK;
 }
 
-/* ---- outcomes ---- */
-
-/* label[row] from the record of the table whose RecordID is the row's. */
-static cst_status match(const stays *w, const csv_table *t, size_t id, size_t outcome, const char *path,
-                        double *label) {
-  words known = {.host = w->host};
-  size_t at;
-  cst_status st = CST_OK;
-  for (size_t r = 1; st == CST_OK && r < t->records; r++) {
-    st = words_number(&known, t->field[r * t->columns + id], &at);
-    if (st == CST_OK && at + 1 != r)
-      st = w->host->fail(w->host, CST_EIO, "%s:%zu: RecordID %s is there twice", path, t->line[r], known.word[at]);
-  }
-  for (size_t row = 0; st == CST_OK && row < w->files; row++) {
-    char text[32];
-    snprintf(text, sizeof text, "%.0f", w->id[row]);
-    if (!words_find(&known, text, &at))
-      st = w->host->fail(w->host, CST_EIO, "%s has no RecordID %s, that of %s", path, text, w->file[row]);
-    else if (!csv_number(t->field[(at + 1) * t->columns + outcome], &label[row]))
-      st = csv_no_number(w->host, path, t, at + 1, outcome, "");
-  }
-  words_free(&known);
-  return st;
-}
-
-static cst_status read_outcomes(const stays *w) {
-  const char *path = cst_option_string(w->o, "outcomes"), *name = cst_option_string(w->o, "label");
-  csv_table t;
-  size_t id, outcome;
-  bool whole = true;
-  if (!*path) return CST_OK;
-  double *label = w->host->alloc(w->host, w->files * sizeof *label);
-  if (!label) return no_memory(w);
-  cst_status st = csv_read(w->host, path, ',', &t);
-  if (st == CST_OK) st = csv_find(w->host, path, &t, "RecordID", 8, &id);
-  if (st == CST_OK) st = csv_find(w->host, path, &t, name, strlen(name), &outcome);
-  if (st == CST_OK) st = match(w, &t, id, outcome, path, label);
-  csv_free(w->host, &t);
-  for (size_t r = 0; st == CST_OK && r < w->files; r++) whole &= label[r] == floor(label[r]);
-  if (st == CST_OK) st = series_row_field(&w->s, w->d, "label", whole ? CST_I64 : CST_F64, 0, label);
-  w->host->free(w->host, label);
-  return st;
-}
-
 static cst_status read_all(void *arg) {
   stays *w = arg;
   void *dropped = NULL;
   CST_TRY(list_files(w));
   w->id = w->host->alloc(w->host, w->files * sizeof *w->id);
-  if (!w->id) return no_memory(w);
+  if (!w->id) return stays_no_memory(w);
   w->s.rows = w->files;
   for (size_t r = 0; r < w->files; r++) CST_TRY(read_file(w, r));
   CST_TRY(choose(w));
@@ -230,7 +167,7 @@ static cst_status read_all(void *arg) {
   CST_TRY(series_row_field(&w->s, w->d, "id", CST_I64, 0, w->id));
   CST_TRY(w->host->dataset_tensor(w->d, "dropped", CST_I64, 0, NULL, false, &dropped));
   *(int64_t *)dropped = (int64_t)(w->files - w->s.kept);
-  return read_outcomes(w);
+  return stays_outcomes(w);
 }
 
 static cst_status physionet_build(const cst_host *host, const cst_options *o, uint64_t seed, cst_dataset_spec *d) {
