@@ -155,7 +155,7 @@ static void long_refuses_options(void) {
   }
 }
 
-/* Bytes of a good table changed, cut and doubled at random: it is read or refused, with a reason. */
+/* A good table with one or two other bytes, or cut short: it is read or refused, with a reason. */
 static void damaged_tables_are_read_or_refused(void) {
   static const char good[] = "id,t,a,b\n7,2,1,NA\n3,1,999,5\n7,0.5,\"1\",4\n8,1e2,,-4.5\n3,0,2,2\n";
   static const char odd[] = "\n,\"#;0 9.eN-\r\xff";
@@ -164,7 +164,7 @@ static void damaged_tables_are_read_or_refused(void) {
     cst_rng r = {.seed = 5, .stream = cst_rng_stream("damage"), .counter = k << 8};
     char text[sizeof good];
     memcpy(text, good, sizeof good);
-    for (uint64_t i = cst_rng_below(&r, 4); i < 4; i++)
+    for (uint64_t i = cst_rng_below(&r, 2); i < 2; i++)
       text[cst_rng_below(&r, n)] = odd[cst_rng_below(&r, sizeof odd)];
     size_t size = cst_rng_below(&r, 3) ? n : (size_t)cst_rng_below(&r, n);
     cst_dataset d;
