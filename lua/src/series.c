@@ -45,7 +45,7 @@ static void check_times(lua_State *L, const series *s, size_t row, size_t n) {
   for (size_t p = 0; p < s->points; p++) {
     double t = cst_tensor_get(s->t, row * s->points + p);
     double before = p ? cst_tensor_get(s->t, row * s->points + p - 1) : -(double)INFINITY;
-    if (!isfinite(t)) lcs_error(L, "series %d: time %d is %f", (int)row + 1, (int)p + 1, t);
+    if (!isfinite(t)) lcs_error(L, "series %d: time %d is not finite", (int)row + 1, (int)p + 1);
     if (p < n && t == before)
       lcs_error(L, "series %d: time %f is there twice: merge what was seen at one time", (int)row + 1, t);
     if (p < n && t < before)
