@@ -68,9 +68,10 @@ static int find(const char *const *list, int n, const char *text) {
 }
 
 static bool class_of(const char *text, double *number) {
-  for (size_t i = 0; i < sizeof activities / sizeof *activities; i++)
-    if (strcmp(activities[i].name, text) == 0) return *number = activities[i].number, true;
-  return false;
+  size_t n = sizeof activities / sizeof *activities, i = 0;
+  while (i < n && strcmp(activities[i].name, text) != 0) i++;
+  if (i < n) *number = activities[i].number;
+  return i < n;
 }
 
 /* Seconds since the sequence began: the stamps are larger than a double can hold. */

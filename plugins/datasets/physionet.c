@@ -100,7 +100,10 @@ static cst_status read_line(stays *w, size_t row, const csv_table *t, size_t rec
   observation o = {.row = row, .line = t->line[record]};
   if (!parse_time(w, field[0], &o.t)) return wrong(w, w->file[row], o.line, "time HH:MM", field[0]);
   if (!csv_number(field[2], &o.value)) return wrong(w, w->file[row], o.line, "number", field[2]);
-  if (strcmp(field[1], "RecordID") == 0) return w->id[row] = o.value, CST_OK;
+  if (strcmp(field[1], "RecordID") == 0) {
+    w->id[row] = o.value;
+    return CST_OK;
+  }
   int p = parameter(field[1]);
   if (p == UNUSED) return wrong(w, w->file[row], o.line, "parameter of the challenge", field[1]);
   if (p < DESCRIPTORS && o.value == -1) return CST_OK;

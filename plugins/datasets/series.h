@@ -56,4 +56,4 @@ void series_sort_times(double *t, size_t n);
 
 #define SERIES_NORMALISE                                                                              \
   {"normalise", CST_STRING, .string = "none", .choices = "none|standard",                             \
-   .help = "scripts: mean 0 and deviation 1 by channel; after a split, of the training part"}
+   .help = "by scripts: mean 0, deviation 1 by channel; once split, those of the training part"}

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Data sets in tests: see sets.h.
  */
 #include "sets.h"
 
