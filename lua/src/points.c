@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Points of series, some of them: flags [B, T] (i64, 1 where chosen) for a batch of series, and the chosen
- * points (or the others) as series again.
+ * Points of series, some of them: flags [B, T] (i64, 1 where chosen) for a batch of series, and the
+ * chosen points (or the others) as series again.
  */
 #include <math.h>
 #include <string.h>
@@ -9,7 +9,9 @@
 #include "binding.h"
 #include "costate/rng.h"
 
-static size_t length_of(const cst_tensor *lengths, size_t row) { return (size_t)cst_tensor_get(lengths, row); }
+static size_t length_of(const cst_tensor *lengths, size_t row) {
+  return (size_t)cst_tensor_get(lengths, row);
+}
 
 static int64_t *push_flags(lua_State *L, size_t rows, int64_t points) {
   cst_type type = {.dtype = CST_I64, .space = CST_ROW, .rank = 2, .dim = {(int64_t)rows, points}};
@@ -22,8 +24,9 @@ static size_t how_many(size_t n, lua_Integer count, double share) {
   return k < 1 ? 1 : k > n ? n : k;
 }
 
-/* Chooses k of n, every subset being as likely as any other (selection sampling: Knuth, "The art of computer
- * programming", 3.4.2, algorithm S). Keyed by seed, draw and row: what else is in the batch does not matter. */
+/* Chooses k of n, every subset being as likely as any other (selection sampling: Knuth, "The art of
+ * computer programming", 3.4.2, algorithm S). Keyed by seed, draw and row: what else is in the
+ * batch does not matter. */
 static void choose(int64_t *flag, size_t n, size_t k, uint64_t seed, uint64_t draw, uint64_t row) {
   uint64_t stream = cst_rng_stream("series.points") ^ draw * 0x9E3779B97F4A7C15u;
   cst_rng r = {.seed = seed, .stream = stream, .counter = row << 32};
@@ -39,7 +42,8 @@ static int choose_points(lua_State *L) {
   lua_Integer points = luaL_checkinteger(L, 2), count = luaL_checkinteger(L, 6);
   uint64_t seed = (uint64_t)luaL_checkinteger(L, 4), draw = (uint64_t)luaL_checkinteger(L, 5);
   double share = luaL_checknumber(L, 7);
-  luaL_argcheck(L, rows->type.dtype == CST_I64 && rows->count == lengths->count, 3, "one position a row");
+  luaL_argcheck(L, rows->type.dtype == CST_I64 && rows->count == lengths->count, 3,
+                "one position a row");
   int64_t *flag = push_flags(L, lengths->count, points);
   for (size_t i = 0; i < lengths->count; i++) {
     size_t n = length_of(lengths, i);
@@ -50,7 +54,8 @@ static int choose_points(lua_State *L) {
   return 1;
 }
 
-/* core.early_points(t, lengths, share) -> flags of the points in the first `share` of each row's span */
+/* core.early_points(t, lengths, share) -> flags of the points in the first `share` of each row's
+ * span */
 static int early_points(lua_State *L) {
   const cst_tensor *t = lcs_check_tensor(L, 1), *lengths = lcs_check_tensor(L, 2);
   double share = luaL_checknumber(L, 3);
@@ -77,11 +82,14 @@ typedef struct gathering {
 
 static gathering check_gathering(lua_State *L, int arg) {
   const cst_tensor *flags = lcs_check_tensor(L, arg), *lengths = lcs_check_tensor(L, arg + 1);
-  luaL_argcheck(L, flags->type.rank == 2 && flags->type.dtype == CST_I64, arg, "flags [B, T] are needed");
+  luaL_argcheck(L, flags->type.rank == 2 && flags->type.dtype == CST_I64, arg,
+                "flags [B, T] are needed");
   luaL_argcheck(L, lengths->count == (size_t)flags->type.dim[0], arg + 1, "one length a row");
   for (size_t i = 0; i < lengths->count; i++)
-    luaL_argcheck(L, length_of(lengths, i) <= (size_t)flags->type.dim[1], arg + 1, "a length above T");
-  return (gathering){flags->data, lengths, lengths->count, (size_t)flags->type.dim[1], lua_toboolean(L, arg + 2)};
+    luaL_argcheck(L, length_of(lengths, i) <= (size_t)flags->type.dim[1], arg + 1,
+                  "a length above T");
+  return (gathering){flags->data, lengths, lengths->count, (size_t)flags->type.dim[1],
+                     lua_toboolean(L, arg + 2)};
 }
 
 static size_t wanted_of(const gathering *g, size_t row) {
@@ -90,8 +98,8 @@ static size_t wanted_of(const gathering *g, size_t row) {
   return n;
 }
 
-/* core.count_points(flags, lengths, wanted) -> lengths of what gather_points gives, and the largest. A row of
- * which no point is wanted has one all the same, at which nothing is observed. */
+/* core.count_points(flags, lengths, wanted) -> lengths of what gather_points gives, and the
+ * largest. A row of which no point is wanted has one all the same, at which nothing is observed. */
 static int count_points(lua_State *L) {
   gathering g = check_gathering(L, 1);
   cst_type type = {.dtype = CST_F64, .space = CST_ROW, .rank = 1, .dim = {(int64_t)g.rows}};
@@ -107,13 +115,14 @@ static int count_points(lua_State *L) {
 }
 
 /* Beyond the points of a row: its last one again (times), -1 (integers: classes), or 0. */
-static void pad(cst_tensor *out, size_t first, size_t last, size_t width, const cst_tensor *x, size_t behind,
-                bool times) {
+static void pad(cst_tensor *out, size_t first, size_t last, size_t width, const cst_tensor *x,
+                size_t behind, bool times) {
   for (size_t i = first * width; i < last * width; i++)
     cst_tensor_set(out, i, times ? cst_tensor_get(x, behind) : out->type.dtype == CST_I64 ? -1 : 0);
 }
 
-static void gather_row(const gathering *g, size_t row, const cst_tensor *x, cst_tensor *out, bool times) {
+static void gather_row(const gathering *g, size_t row, const cst_tensor *x, cst_tensor *out,
+                       bool times) {
   size_t width = x->count / (g->rows * g->points), length = length_of(g->lengths, row);
   size_t bytes = width * cst_dtype_size(x->type.dtype), room = (size_t)out->type.dim[1];
   size_t from = row * g->points, to = row * room, behind = from + (length ? length - 1 : 0);
@@ -126,14 +135,16 @@ static void gather_row(const gathering *g, size_t row, const cst_tensor *x, cst_
   pad(out, to, (row + 1) * room, width, x, behind, times);
 }
 
-/* core.gather_points(x, flags, lengths, wanted, T1, times) -> [B, T1, ...]; the flags of a row are read up to its
- * length. `times`: the last one is repeated. */
+/* core.gather_points(x, flags, lengths, wanted, T1, times) -> [B, T1, ...]; the flags of a row are
+ * read up to its length. `times`: the last one is repeated. */
 static int gather_points(lua_State *L) {
   const cst_tensor *x = lcs_check_tensor(L, 1);
   gathering g = check_gathering(L, 2);
   lua_Integer room = luaL_checkinteger(L, 5);
-  luaL_argcheck(L, x->type.rank >= 2 && (size_t)x->type.dim[0] == g.rows && (size_t)x->type.dim[1] == g.points, 1,
-                "points [B, T, ...] are needed");
+  luaL_argcheck(
+      L,
+      x->type.rank >= 2 && (size_t)x->type.dim[0] == g.rows && (size_t)x->type.dim[1] == g.points,
+      1, "points [B, T, ...] are needed");
   luaL_argcheck(L, room >= 1, 5, "room for a point is needed");
   cst_type type = x->type;
   type.dim[1] = room;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Whole sets of series (t, y, mask, lengths: see lua/costate/_series.lua): what a set must satisfy, and
- * its channels brought to one scale.
+ * Whole sets of series (t, y, mask, lengths: see lua/costate/_series.lua): what a set must satisfy,
+ * and its channels brought to one scale.
  */
 #include <math.h>
 
@@ -20,14 +20,21 @@ static bool shaped(const cst_tensor *x, int rank, const int64_t *dim) {
 
 /* The tensors t, y, mask, lengths at the first four slots. */
 static series check_shapes(lua_State *L) {
-  series s = {lcs_check_tensor(L, 1), lcs_check_tensor(L, 2), lcs_check_tensor(L, 3), lcs_check_tensor(L, 4),
-              0, 0, 0};
+  series s = {lcs_check_tensor(L, 1),
+              lcs_check_tensor(L, 2),
+              lcs_check_tensor(L, 3),
+              lcs_check_tensor(L, 4),
+              0,
+              0,
+              0};
   const int64_t *dim = s.y->type.dim;
-  if (s.y->type.rank != 3 || !shaped(s.y, 3, dim) || !shaped(s.t, 2, dim) || !shaped(s.mask, 3, dim) ||
-      !shaped(s.lengths, 1, dim))
-    lcs_error(L, "a set of series needs rows t [N, T], y [N, T, C], mask [N, T, C] and lengths [N]");
+  if (s.y->type.rank != 3 || !shaped(s.y, 3, dim) || !shaped(s.t, 2, dim) ||
+      !shaped(s.mask, 3, dim) || !shaped(s.lengths, 1, dim))
+    lcs_error(L,
+              "a set of series needs rows t [N, T], y [N, T, C], mask [N, T, C] and lengths [N]");
   s.rows = (size_t)dim[0], s.points = (size_t)dim[1], s.channels = (size_t)dim[2];
-  if (!s.rows || !s.points || !s.channels) lcs_error(L, "a set of series needs rows, times and channels");
+  if (!s.rows || !s.points || !s.channels)
+    lcs_error(L, "a set of series needs rows, times and channels");
   return s;
 }
 
@@ -37,7 +44,8 @@ static size_t check_length(lua_State *L, const series *s, size_t row) {
   double n = cst_tensor_get(s->lengths, row);
   if (n == 0) lcs_error(L, "series %d is empty: its length is 0", (int)row + 1);
   if (!(n >= 1 && n <= (double)s->points) || n != floor(n))
-    lcs_error(L, "series %d: its length must be one of 1 .. %d, got %f", (int)row + 1, (int)s->points, n);
+    lcs_error(L, "series %d: its length must be one of 1 .. %d, got %f", (int)row + 1,
+              (int)s->points, n);
   return (size_t)n;
 }
 
@@ -47,11 +55,13 @@ static void check_times(lua_State *L, const series *s, size_t row, size_t n) {
     double before = p ? cst_tensor_get(s->t, row * s->points + p - 1) : -(double)INFINITY;
     if (!isfinite(t)) lcs_error(L, "series %d: time %d is not finite", (int)row + 1, (int)p + 1);
     if (p < n && t == before)
-      lcs_error(L, "series %d: time %f is there twice: merge what was seen at one time", (int)row + 1, t);
+      lcs_error(L, "series %d: time %f is there twice: merge what was seen at one time",
+                (int)row + 1, t);
     if (p < n && t < before)
       lcs_error(L, "series %d: times must ascend, but %f comes after %f", (int)row + 1, t, before);
     if (p >= n && t != before)
-      lcs_error(L, "series %d: beyond its %d times the last one must be repeated, got %f", (int)row + 1, (int)n, t);
+      lcs_error(L, "series %d: beyond its %d times the last one must be repeated, got %f",
+                (int)row + 1, (int)n, t);
   }
 }
 
@@ -62,16 +72,22 @@ static const char *channel_name(lua_State *L, size_t channel) {
 }
 
 /* Whether (row, point, channel) is observed. */
-static bool check_value(lua_State *L, const series *s, size_t row, size_t p, size_t c, bool beyond) {
+static bool check_value(lua_State *L, const series *s, size_t row, size_t p, size_t c,
+                        bool beyond) {
   size_t at = (row * s->points + p) * s->channels + c;
   double m = cst_tensor_get(s->mask, at), y = cst_tensor_get(s->y, at);
   const char *wrong = NULL;
-  if (m != 0 && m != 1) wrong = "the mask must be 0 or 1";
-  else if (m != 0 && beyond) wrong = "the mask must be 0 beyond the length";
-  else if (m != 0 && !isfinite(y)) wrong = "an observed value is not finite: mask it";
-  else if (m == 0 && y != 0) wrong = "what is not observed must be 0 in y";
+  if (m != 0 && m != 1)
+    wrong = "the mask must be 0 or 1";
+  else if (m != 0 && beyond)
+    wrong = "the mask must be 0 beyond the length";
+  else if (m != 0 && !isfinite(y))
+    wrong = "an observed value is not finite: mask it";
+  else if (m == 0 && y != 0)
+    wrong = "what is not observed must be 0 in y";
   if (wrong)
-    lcs_error(L, "series %d, time %d, channel '%s': %s", (int)row + 1, (int)p + 1, channel_name(L, c), wrong);
+    lcs_error(L, "series %d, time %d, channel '%s': %s", (int)row + 1, (int)p + 1,
+              channel_name(L, c), wrong);
   return m != 0;
 }
 
@@ -80,7 +96,8 @@ static int check_series(lua_State *L) {
   series s = check_shapes(L);
   luaL_checktype(L, 5, LUA_TTABLE);
   if (lua_rawlen(L, 5) != s.channels)
-    return lcs_error(L, "a set of series with %d channels has %d names", (int)s.channels, (int)lua_rawlen(L, 5));
+    return lcs_error(L, "a set of series with %d channels has %d names", (int)s.channels,
+                     (int)lua_rawlen(L, 5));
   bool *seen = lua_newuserdatauv(L, s.channels, 0);
   for (size_t c = 0; c < s.channels; c++) seen[c] = false;
   for (size_t row = 0; row < s.rows; row++) {
@@ -107,8 +124,8 @@ static void push_numbers(lua_State *L, const double *x, size_t n) {
   }
 }
 
-/* core.channel_moments(y, mask) -> means, standard deviations, numbers of what is observed, by channel.
- * Two passes: the deviations are from the mean. */
+/* core.channel_moments(y, mask) -> means, standard deviations, numbers of what is observed, by
+ * channel. Two passes: the deviations are from the mean. */
 static int channel_moments(lua_State *L) {
   const cst_tensor *y = lcs_check_tensor(L, 1), *mask = lcs_check_tensor(L, 2);
   luaL_argcheck(L, y->type.rank == 3 && mask->count == y->count, 2, "not shaped like y");

@@ -4,12 +4,13 @@
  *
  *   sequence, tag, timestamp in 100 ns, date, x, y, z, activity
  *
- * in which four tags worn by a person report one after another. A row is a window of `window` points of a
- * sequence, the next one `stride` points later (a shorter sequence is one row; what is left over at the end of a
- * longer one is left out); its times are seconds since its first point. Channels are x, y, z of the tags. Times
- * are rounded to multiples of `resolution`, repeated values averaged. point_label [N, T] is the activity, in the
- * seven classes of Rubanova, Chen, Duvenaud (2019), the first one met where a point has several.
- * id [N] is the number of the sequence: split by it, or windows of one sequence lie on both sides.
+ * in which four tags worn by a person report one after another. A row is a window of `window`
+ * points of a sequence, the next one `stride` points later (a shorter sequence is one row; what is
+ * left over at the end of a longer one is left out); its times are seconds since its first point.
+ * Channels are x, y, z of the tags. Times are rounded to multiples of `resolution`, repeated values
+ * averaged. point_label [N, T] is the activity, in the seven classes of Rubanova, Chen, Duvenaud
+ * (2019), the first one met where a point has several. id [N] is the number of the sequence: split
+ * by it, or windows of one sequence lie on both sides.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,11 +25,17 @@ enum { SEQUENCE, TAG, STAMP, DATE, X, ACTIVITY = 7, FIELDS, TAGS = 4, CHANNELS =
 static const char *const tag_id[TAGS] = {"010-000-024-033", "010-000-030-096", "020-000-033-111",
                                          "020-000-032-221"};
 static const char *const channel_name[CHANNELS] = {
-    "ankle_left.x", "ankle_left.y", "ankle_left.z", "ankle_right.x", "ankle_right.y", "ankle_right.z",
-    "chest.x",      "chest.y",      "chest.z",      "belt.x",        "belt.y",        "belt.z"};
+    "ankle_left.x",  "ankle_left.y",  "ankle_left.z", "ankle_right.x",
+    "ankle_right.y", "ankle_right.z", "chest.x",      "chest.y",
+    "chest.z",       "belt.x",        "belt.y",       "belt.z"};
 
-static const char *const classes[] = {"walking",     "falling",      "lying",                "sitting",
-                                      "standing up", "on all fours", "sitting on the ground"};
+static const char *const classes[] = {"walking",
+                                      "falling",
+                                      "lying",
+                                      "sitting",
+                                      "standing up",
+                                      "on all fours",
+                                      "sitting on the ground"};
 static const struct {
   const char *name;
   int number;
@@ -52,7 +59,7 @@ typedef struct record {
   const char *path;
   csv_table table;
   words sequences;
-  long long *start; /* first timestamp of each sequence */
+  long long *start;  /* first timestamp of each sequence */
   series whole, cut; /* rows are sequences; windows of them */
   double *id;        /* of each window */
 } record;
@@ -101,7 +108,8 @@ static cst_status read_line(record *w, size_t r) {
     CST_TRY(series_add(&w->whole, &o));
   }
   o.channel = CHANNELS;
-  if (!class_of(field[ACTIVITY], &o.value)) return wrong(w, o.line, "activity of this data set", field[ACTIVITY]);
+  if (!class_of(field[ACTIVITY], &o.value))
+    return wrong(w, o.line, "activity of this data set", field[ACTIVITY]);
   return series_add(&w->whole, &o);
 }
 
@@ -120,9 +128,11 @@ static cst_status cut_one(record *w, size_t first, size_t end) {
   return CST_OK;
 }
 
-/* `point` [points + 1]: where each point of one sequence starts among the observations, and the end. */
+/* `point` [points + 1]: where each point of one sequence starts among the observations, and the
+ * end. */
 static cst_status cut_sequence(record *w, const size_t *point, size_t points) {
-  size_t window = (size_t)cst_option_integer(w->o, "window"), stride = (size_t)cst_option_integer(w->o, "stride");
+  size_t window = (size_t)cst_option_integer(w->o, "window"),
+         stride = (size_t)cst_option_integer(w->o, "stride");
   if (window == 0 || window > points) window = points;
   for (size_t at = 0; at + window <= points; at += stride)
     CST_TRY(cut_one(w, point[at], point[at + window]));
@@ -133,7 +143,8 @@ static cst_status cut_all(record *w) {
   const series *s = &w->whole;
   size_t *point = w->host->alloc(w->host, (s->longest + 1) * sizeof *point), n = 0;
   w->id = w->host->alloc(w->host, s->n * sizeof *w->id);
-  cst_status st = point && w->id ? CST_OK : w->host->fail(w->host, CST_ENOMEM, "%s: no memory", w->path);
+  cst_status st =
+      point && w->id ? CST_OK : w->host->fail(w->host, CST_ENOMEM, "%s: no memory", w->path);
   for (size_t i = 0; st == CST_OK && i < s->n; i++) {
     const observation *o = &s->at[i];
     if (i == 0 || o->row != o[-1].row || o->t != o[-1].t) point[n++] = i;
@@ -150,8 +161,10 @@ static cst_status read_all(void *arg) {
   record *w = arg;
   CST_TRY(csv_read(w->host, w->path, ',', &w->table));
   if (w->table.columns != FIELDS)
-    return w->host->fail(w->host, CST_EIO, "%s:%zu: %zu fields, but a line has sequence, tag, timestamp, date, "
-                         "x, y, z, activity", w->path, w->table.line[0], w->table.columns);
+    return w->host->fail(w->host, CST_EIO,
+                         "%s:%zu: %zu fields, but a line has sequence, tag, timestamp, date, "
+                         "x, y, z, activity",
+                         w->path, w->table.line[0], w->table.columns);
   w->start = w->host->alloc(w->host, w->table.records * sizeof *w->start);
   if (!w->start) return w->host->fail(w->host, CST_ENOMEM, "%s: no memory", w->path);
   for (size_t r = 0; r < w->table.records; r++) CST_TRY(read_line(w, r));
@@ -165,11 +178,20 @@ static cst_status read_all(void *arg) {
   return w->host->dataset_words(w->d, "classes", sizeof classes / sizeof *classes, classes);
 }
 
-static cst_status activity_build(const cst_host *host, const cst_options *o, uint64_t seed, cst_dataset_spec *d) {
+static cst_status activity_build(const cst_host *host, const cst_options *o, uint64_t seed,
+                                 cst_dataset_spec *d) {
   (void)seed;
-  record w = {.host = host, .d = d, .o = o, .path = cst_option_string(o, "path"), .sequences = {.host = host}};
-  w.whole = (series){.host = host, .path = w.path, .repeat = SERIES_AVERAGED, .labelled = true,
-                     .channels = CHANNELS, .channel_name = channel_name};
+  record w = {.host = host,
+              .d = d,
+              .o = o,
+              .path = cst_option_string(o, "path"),
+              .sequences = {.host = host}};
+  w.whole = (series){.host = host,
+                     .path = w.path,
+                     .repeat = SERIES_AVERAGED,
+                     .labelled = true,
+                     .channels = CHANNELS,
+                     .channel_name = channel_name};
   w.cut = w.whole;
   cst_status st = csv_in_plain_locale(host, read_all, &w);
   series_free(&w.whole);
@@ -188,8 +210,10 @@ const cst_dataset_type dataset_activity = {
     .help = "positions of four tags on a person, an activity at every point",
     .options = CST_OPTIONS(
         {"path", CST_STRING, .required = true, .help = "the table, such as ConfLongDemo_JSI.txt"},
-        {"window", CST_INTEGER, .number = 50, .range = {0, 1e7}, .help = "points of a row; 0: whole sequences"},
-        {"stride", CST_INTEGER, .number = 25, .range = {1, 1e7}, .help = "points from one row to the next"},
+        {"window", CST_INTEGER, .number = 50, .range = {0, 1e7},
+         .help = "points of a row; 0: whole sequences"},
+        {"stride", CST_INTEGER, .number = 25, .range = {1, 1e7},
+         .help = "points from one row to the next"},
         {"resolution", CST_NUMBER, .number = 0.01, .range = {0, 1e6}, .unit = "s",
          .help = "times are rounded to its multiples; 0: kept"},
         SERIES_NORMALISE)};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * csv: columns of a file of comma-separated values as the tensors "t" [N] (the time column, if
- * named) and "y" [N, columns], and each column once more under its own name. Where a field is a marker of
- * missing values, y is NaN and "mask" [N, columns] is 0, elsewhere 1.
+ * named) and "y" [N, columns], and each column once more under its own name. Where a field is a
+ * marker of missing values, y is NaN and "mask" [N, columns] is 0, elsewhere 1.
  */
 #include <math.h>
 
@@ -73,9 +73,7 @@ static cst_status fill_values(const job *j, const double **y_out) {
   return CST_OK;
 }
 
-static bool can_name_tensor(const char *name) {
-  return *name && strlen(name) < 256;
-}
+static bool can_name_tensor(const char *name) { return *name && strlen(name) < 256; }
 
 /* Each column by its own name, unless that is taken: by another tensor or an earlier choice. */
 static cst_status fill_columns(const job *j, const double *y) {

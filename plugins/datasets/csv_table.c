@@ -106,7 +106,8 @@ static cst_status take_field(cursor *c, char **field, bool *more) {
     take_plain(c, field, &field_end);
   }
   *more = c->p < c->end && *c->p == c->separator;
-  if (*more) c->p++;
+  if (*more)
+    c->p++;
   else if (c->p < c->end && !take_line_end(c))
     return c->host->fail(c->host, CST_EIO, "%s:%zu: text follows a closing quote", c->path,
                          c->line);

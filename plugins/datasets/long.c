@@ -2,12 +2,13 @@
  *
  * long: series of a table in which one record is one observation (columns id, time, channel, value)
  * or what several channels showed at one time (columns id, time and one for each channel). Records
- * may come in any order. Every field has one of three fates: it is a number; it says that nothing was
- * observed (a marker of the option missing, or "nan"); it is an error that names its line.
+ * may come in any order. Every field has one of three fates: it is a number; it says that nothing
+ * was observed (a marker of the option missing, or "nan"); it is an error that names its line.
  */
+#include "long.h"
+
 #include <ctype.h>
 
-#include "long.h"
 #include "systems.h"
 
 static cst_status wrong(const long_table *l, const char *text) {
@@ -38,8 +39,8 @@ static cst_status wide_columns(long_table *l, const char *list) {
   return l->channels.n ? CST_OK : wrong(l, "columns is empty");
 }
 
-/* The channels that the option `channels` lists. Its entries become words of the table's own text: the
- * first record that has them holds them. */
+/* The channels that the option `channels` lists. Its entries become words of the table's own text:
+ * the first record that has them holds them. */
 static cst_status chosen_channels(long_table *l, const char *list) {
   size_t n, number;
   for (const char *name; csv_next(&list, &name, &n);) {
@@ -49,8 +50,10 @@ static cst_status chosen_channels(long_table *l, const char *list) {
       if (strlen(text) == n && memcmp(text, name, n) == 0) found = text;
     }
     if (!found)
-      return l->host->fail(l->host, CST_EINVAL, "%s: channel '%.*s' is never observed: no record of column "
-                           "'%s' has it", l->path, (int)n, name, l->table.field[l->channel]);
+      return l->host->fail(l->host, CST_EINVAL,
+                           "%s: channel '%.*s' is never observed: no record of column "
+                           "'%s' has it",
+                           l->path, (int)n, name, l->table.field[l->channel]);
     CST_TRY(words_number(&l->channels, found, &number));
     l->chosen = true;
   }
@@ -64,9 +67,11 @@ static cst_status find_columns(long_table *l) {
   const char *channels = cst_option_string(l->options, "channels");
   l->channel = SIZE_MAX;
   if (!*value == !*columns)
-    return wrong(l, "either value = \"a column\" or columns = { several } says where the values are");
+    return wrong(l,
+                 "either value = \"a column\" or columns = { several } says where the values are");
   if (*channel && !*value) return wrong(l, "channel needs value, the column of the values");
-  if (*channels && !*channel) return wrong(l, "channels chooses among the entries of the column channel");
+  if (*channels && !*channel)
+    return wrong(l, "channels chooses among the entries of the column channel");
   CST_TRY(long_column(l, "id", &l->id));
   CST_TRY(long_column(l, "time", &l->time));
   if (!*channel) return wide_columns(l, *value ? value : columns);
@@ -100,8 +105,8 @@ static cst_status add_values(long_table *l, size_t record, observation *o) {
   }
   const char *name = long_field(l, record, l->channel);
   if (!*name)
-    return l->host->fail(l->host, CST_EIO, "%s:%zu: column '%s' is empty: which channel is this?", l->path,
-                         o->line, l->table.field[l->channel]);
+    return l->host->fail(l->host, CST_EIO, "%s:%zu: column '%s' is empty: which channel is this?",
+                         l->path, o->line, l->table.field[l->channel]);
   if (!words_find(&l->channels, name, &o->channel)) {
     if (l->chosen) return CST_OK;
     CST_TRY(words_number(&l->channels, name, &o->channel));
@@ -113,8 +118,9 @@ static cst_status read_record(long_table *l, size_t record) {
   observation o = {.line = l->table.line[record]};
   const char *id = long_field(l, record, l->id);
   if (!*id)
-    return l->host->fail(l->host, CST_EIO, "%s:%zu: column '%s' is empty: whose observation is this?",
-                         l->path, o.line, l->table.field[l->id]);
+    return l->host->fail(l->host, CST_EIO,
+                         "%s:%zu: column '%s' is empty: whose observation is this?", l->path,
+                         o.line, l->table.field[l->id]);
   CST_TRY(words_number(&l->ids, id, &o.row));
   if (!csv_number(long_field(l, record, l->time), &o.t))
     return csv_no_number(l->host, l->path, &l->table, record, l->time, "");
@@ -128,7 +134,8 @@ static cst_status refuse_empty(const long_table *l) {
   size_t r = 0;
   while (r < l->ids.n && l->s.length[r]) r++;
   if (r == l->ids.n || strcmp(cst_option_string(l->options, "empty"), "drop") == 0) return CST_OK;
-  return l->host->fail(l->host, CST_EIO, "%s: '%s' has no observation: empty = \"drop\" leaves such rows out",
+  return l->host->fail(l->host, CST_EIO,
+                       "%s: '%s' has no observation: empty = \"drop\" leaves such rows out",
                        l->path, l->ids.word[r]);
 }
 
@@ -150,8 +157,12 @@ static cst_status read_all(void *arg) {
 static cst_status long_build(const cst_host *host, const cst_options *o, uint64_t seed,
                              cst_dataset_spec *d) {
   (void)seed;
-  long_table l = {.host = host, .d = d, .options = o, .path = cst_option_string(o, "path"),
-                  .ids = {.host = host}, .channels = {.host = host}};
+  long_table l = {.host = host,
+                  .d = d,
+                  .options = o,
+                  .path = cst_option_string(o, "path"),
+                  .ids = {.host = host},
+                  .channels = {.host = host}};
   l.s = (series){.host = host, .path = l.path};
   cst_status st = csv_in_plain_locale(host, read_all, &l);
   series_free(&l.s);
@@ -166,20 +177,29 @@ const cst_dataset_type dataset_long = {
     .struct_size = sizeof dataset_long,
     .name = "long",
     .build = long_build,
-    .help = "series at irregular times from a table id, time, channel, value (or a column a channel)",
+    .help =
+        "series at irregular times from a table id, time, channel, value (or a column a channel)",
     .options = CST_OPTIONS(
-        {"path", CST_STRING, .required = true, .help = "the file, possibly .gz; its first record names the columns"},
-        {"id", CST_STRING, .required = true, .help = "column that tells which series a record belongs to"},
+        {"path", CST_STRING, .required = true,
+         .help = "the file, possibly .gz; its first record names the columns"},
+        {"id", CST_STRING, .required = true,
+         .help = "column that tells which series a record belongs to"},
         {"time", CST_STRING, .required = true, .help = "column of the times, in any order"},
         {"value", CST_STRING, .string = "", .help = "column of the values"},
-        {"columns", CST_STRING, .string = "", .help = "instead of value: one column for each channel"},
+        {"columns", CST_STRING, .string = "",
+         .help = "instead of value: one column for each channel"},
         {"channel", CST_STRING, .string = "", .help = "with value: column that names the channel"},
-        {"channels", CST_STRING, .string = "", .help = "which of these, and their order (empty: all)"},
+        {"channels", CST_STRING, .string = "",
+         .help = "which of these, and their order (empty: all)"},
         {"missing", CST_STRING, .string = "NA,",
-         .help = "texts that stand for no observation, such as { \"NA\", \"\", \"999\" }; nan always does"},
-        {"statics", CST_STRING, .string = "", .help = "columns that are the same in all records of an id"},
-        {"label", CST_STRING, .string = "", .help = "such a column, as label: i64 if whole or words"},
-        {"time_scale", CST_NUMBER, .number = 1, .range = {1e-300, 1e300}, .help = "factor of all times"},
+         .help = "texts that stand for no observation, such as { \"NA\", \"\", \"999\" }; nan "
+                 "always does"},
+        {"statics", CST_STRING, .string = "",
+         .help = "columns that are the same in all records of an id"},
+        {"label", CST_STRING, .string = "",
+         .help = "such a column, as label: i64 if whole or words"},
+        {"time_scale", CST_NUMBER, .number = 1, .range = {1e-300, 1e300},
+         .help = "factor of all times"},
         {"empty", CST_STRING, .string = "drop", .choices = "drop|error",
          .help = "what becomes of an id without an observation; `dropped` counts them"},
         SERIES_NORMALISE,

@@ -13,8 +13,9 @@ typedef struct long_table {
   const cst_options *options;
   const char *path;
   csv_table table;
-  size_t id, time, value, channel; /* columns; `channel` is SIZE_MAX where every value has its own column */
-  size_t *wide;                    /* those columns; then their names are the channels */
+  size_t id, time, value,
+      channel;  /* columns; `channel` is SIZE_MAX where every value has its own column */
+  size_t *wide; /* those columns; then their names are the channels */
   words ids, channels;
   bool chosen; /* `channels` was given: other channels are left out */
   series s;

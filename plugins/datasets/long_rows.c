@@ -16,19 +16,26 @@ static cst_status no_memory(const long_table *l) {
   return l->host->fail(l->host, CST_ENOMEM, "%s: no memory for the columns of rows", l->path);
 }
 
-static cst_status check_constant(const long_table *l, size_t record, size_t column, const char *before) {
-  const char *text = long_field(l, record, column), *missing = cst_option_string(l->options, "missing");
+static cst_status check_constant(const long_table *l, size_t record, size_t column,
+                                 const char *before) {
+  const char *text = long_field(l, record, column),
+             *missing = cst_option_string(l->options, "missing");
   const char *id = long_field(l, record, l->id), *name = l->table.field[column];
   if (csv_listed(missing, text, strlen(text)))
-    return l->host->fail(l->host, CST_EIO, "%s:%zu: '%s' of '%s' is missing: a label and a static must be known",
+    return l->host->fail(l->host, CST_EIO,
+                         "%s:%zu: '%s' of '%s' is missing: a label and a static must be known",
                          l->path, l->table.line[record], name, id);
   if (!before || strcmp(before, text) == 0) return CST_OK;
-  return l->host->fail(l->host, CST_EIO, "%s:%zu: '%s' of '%s' was '%s' and is '%s': a label and a static must "
-                       "not change within an id", l->path, l->table.line[record], name, id, before, text);
+  return l->host->fail(l->host, CST_EIO,
+                       "%s:%zu: '%s' of '%s' was '%s' and is '%s': a label and a static must "
+                       "not change within an id",
+                       l->path, l->table.line[record], name, id, before, text);
 }
 
-/* x [rows] from a column that is constant within each id; its words, if it has any, stay in `level`. */
-static cst_status constant_column(const long_table *l, size_t column, words *level, double *x, bool *whole) {
+/* x [rows] from a column that is constant within each id; its words, if it has any, stay in
+ * `level`. */
+static cst_status constant_column(const long_table *l, size_t column, words *level, double *x,
+                                  bool *whole) {
   size_t rows = l->ids.n, row;
   const char **text = l->host->alloc(l->host, rows * sizeof *text);
   if (!text) return no_memory(l);
@@ -82,7 +89,8 @@ static cst_status ids(const long_table *l, double *x) {
 }
 
 /* Column `i` of the n statics. */
-static cst_status static_column(const long_table *l, size_t column, size_t i, size_t n, double *x, double *all) {
+static cst_status static_column(const long_table *l, size_t column, size_t i, size_t n, double *x,
+                                double *all) {
   words level = {.host = l->host};
   char name[256];
   bool whole;

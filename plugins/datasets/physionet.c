@@ -1,26 +1,29 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * physionet: the records of the PhysioNet/Computing in Cardiology Challenge 2012, as they are published: a
- * directory of files "Time,Parameter,Value" (one a stay, times as HH:MM), and, apart, a table of outcomes with
- * a column RecordID. A row is a record; times are hours.
+ * physionet: the records of the PhysioNet/Computing in Cardiology Challenge 2012, as they are
+ * published: a directory of files "Time,Parameter,Value" (one a stay, times as HH:MM), and, apart,
+ * a table of outcomes with a column RecordID. A row is a record; times are hours.
  *
- * Age, Gender, Height, ICUType and Weight are -1 where unknown: not observed. Times are rounded to multiples of
- * `resolution`, repeated values averaged. Channels are the 41 parameters that occur, in the order below.
+ * Age, Gender, Height, ICUType and Weight are -1 where unknown: not observed. Times are rounded to
+ * multiples of `resolution`, repeated values averaged. Channels are the 41 parameters that occur,
+ * in the order below.
  */
+#include "physionet.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "physionet.h"
 #include "systems.h"
 
 static const char *const parameters[] = {
-    "Age",      "Gender",      "Height",   "ICUType",   "Weight",    "Albumin",   "ALP",   "ALT",    "AST",
-    "Bilirubin", "BUN",        "Cholesterol", "Creatinine", "DiasABP", "FiO2",    "GCS",   "Glucose", "HCO3",
-    "HCT",      "HR",          "K",        "Lactate",   "Mg",        "MAP",       "MechVent", "Na",  "NIDiasABP",
-    "NIMAP",    "NISysABP",    "PaCO2",    "PaO2",      "pH",        "Platelets", "RespRate", "SaO2", "SysABP",
-    "Temp",     "TroponinI",   "TroponinT", "Urine",    "WBC"};
+    "Age",      "Gender", "Height",    "ICUType",   "Weight",      "Albumin",    "ALP",
+    "ALT",      "AST",    "Bilirubin", "BUN",       "Cholesterol", "Creatinine", "DiasABP",
+    "FiO2",     "GCS",    "Glucose",   "HCO3",      "HCT",         "HR",         "K",
+    "Lactate",  "Mg",     "MAP",       "MechVent",  "Na",          "NIDiasABP",  "NIMAP",
+    "NISysABP", "PaCO2",  "PaO2",      "pH",        "Platelets",   "RespRate",   "SaO2",
+    "SysABP",   "Temp",   "TroponinI", "TroponinT", "Urine",       "WBC"};
 enum { DESCRIPTORS = 5, UNUSED = -1 };
 _Static_assert(sizeof parameters / sizeof *parameters == PARAMETERS, "one name each");
 
@@ -49,7 +52,8 @@ static cst_status add_file(stays *w, const char *name, size_t *capacity) {
 
 static bool is_record(const char *name) {
   size_t n = strlen(name), digits = strspn(name, "0123456789");
-  return digits && n >= digits && (strcmp(name + digits, ".txt") == 0 || strcmp(name + digits, ".txt.gz") == 0);
+  return digits && n >= digits &&
+         (strcmp(name + digits, ".txt") == 0 || strcmp(name + digits, ".txt.gz") == 0);
 }
 
 static cst_status list_files(stays *w) {
@@ -65,7 +69,8 @@ static cst_status list_files(stays *w) {
     if (is_record(e->d_name)) st = add_file(w, e->d_name, &capacity);
   closedir(directory);
   if (st == CST_OK && !w->files)
-    st = w->host->fail(w->host, CST_EIO, "%s: no records: files such as 132539.txt are looked for", w->path);
+    st = w->host->fail(w->host, CST_EIO, "%s: no records: files such as 132539.txt are looked for",
+                       w->path);
   if (st == CST_OK) qsort(w->file, w->files, sizeof *w->file, by_name);
   return st;
 }
@@ -91,7 +96,8 @@ static int parameter(const char *name) {
   return UNUSED;
 }
 
-static cst_status wrong(const stays *w, const char *file, size_t line, const char *what, const char *text) {
+static cst_status wrong(const stays *w, const char *file, size_t line, const char *what,
+                        const char *text) {
   return w->host->fail(w->host, CST_EIO, "%s:%zu: '%.40s' is no %s", file, line, text, what);
 }
 
@@ -115,8 +121,8 @@ static cst_status read_file(stays *w, size_t row) {
   csv_table t;
   cst_status st = csv_read(w->host, w->file[row], ',', &t);
   if (st == CST_OK && t.columns != 3)
-    st = w->host->fail(w->host, CST_EIO, "%s:%zu: the columns Time,Parameter,Value are needed", w->file[row],
-                       t.line[0]);
+    st = w->host->fail(w->host, CST_EIO, "%s:%zu: the columns Time,Parameter,Value are needed",
+                       w->file[row], t.line[0]);
   w->id[row] = -1;
   for (size_t r = 1; st == CST_OK && r < t.records; r++) st = read_line(w, row, &t, r);
   if (st == CST_OK && w->id[row] < 0)
@@ -173,7 +179,8 @@ static cst_status read_all(void *arg) {
   return stays_outcomes(w);
 }
 
-static cst_status physionet_build(const cst_host *host, const cst_options *o, uint64_t seed, cst_dataset_spec *d) {
+static cst_status physionet_build(const cst_host *host, const cst_options *o, uint64_t seed,
+                                  cst_dataset_spec *d) {
   (void)seed;
   stays w = {.host = host, .d = d, .o = o, .path = cst_option_string(o, "path")};
   w.s = (series){.host = host, .path = w.path, .repeat = SERIES_AVERAGED};
@@ -191,10 +198,13 @@ const cst_dataset_type dataset_physionet = {
     .build = physionet_build,
     .help = "records of the PhysioNet Challenge 2012, times in hours",
     .options = CST_OPTIONS(
-        {"path", CST_STRING, .required = true, .help = "directory of the record files, such as set-a"},
+        {"path", CST_STRING, .required = true,
+         .help = "directory of the record files, such as set-a"},
         {"outcomes", CST_STRING, .string = "", .help = "table of outcomes, such as Outcomes-a.txt"},
-        {"label", CST_STRING, .string = "In-hospital_death", .help = "its column that becomes label"},
-        {"channels", CST_STRING, .string = "", .help = "parameters and their order (empty: all that occur)"},
+        {"label", CST_STRING, .string = "In-hospital_death",
+         .help = "its column that becomes label"},
+        {"channels", CST_STRING, .string = "",
+         .help = "parameters and their order (empty: all that occur)"},
         {"resolution", CST_NUMBER, .number = 0.1, .range = {0, 48}, .unit = "h",
          .help = "times are rounded to its multiples; 0: kept"},
         SERIES_NORMALISE)};

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * poisson_sampled: when a series is looked at depends on what it does. The latent state of each is an
- * oscillation (x1, x2) = A (cos p, sin p), p = w t + p0, with A ~ U(0.5, 1) and p0 ~ U(0, 2 pi). Its times on
- * [0, t1] are an inhomogeneous Poisson process of the rate
+ * poisson_sampled: when a series is looked at depends on what it does. The latent state of each is
+ * an oscillation (x1, x2) = A (cos p, sin p), p = w t + p0, with A ~ U(0.5, 1) and p0 ~ U(0, 2 pi).
+ * Its times on [0, t1] are an inhomogeneous Poisson process of the rate
  *
  *   lambda(t) = rate exp(gain x2(t)),
  *
- * made by thinning a process of rate R = rate exp(|gain| A) >= lambda (Lewis and Shedler, 1979), and x1 with
- * normal noise is seen. The truth comes along: point_rate [N, T] is lambda at the times, rate_integral [N] its
- * integral over [0, t1], span [N] is t1, state0 [N, 2] is the state at 0. A series without a time would have
- * nothing to give: it is drawn again (at the defaults one of e^20).
+ * made by thinning a process of rate R = rate exp(|gain| A) >= lambda (Lewis and Shedler, 1979),
+ * and x1 with normal noise is seen. The truth comes along: point_rate [N, T] is lambda at the
+ * times, rate_integral [N] its integral over [0, t1], span [N] is t1, state0 [N, 2] is the state at
+ * 0. A series without a time would have nothing to give: it is drawn again (one in e^20 at the
+ * defaults).
  */
 #include "series.h"
 #include "systems.h"
@@ -26,7 +27,9 @@ static double state(const oscillator *x, double t, int component) {
   return x->amplitude * (component ? sin(p) : cos(p));
 }
 
-static double rate(const oscillator *x, double t) { return x->rate * exp(x->gain * state(x, t, 1)); }
+static double rate(const oscillator *x, double t) {
+  return x->rate * exp(x->gain * state(x, t, 1));
+}
 
 /* Simpson's rule; with 256 steps a period its error is far below 1e-9 of the integral. */
 static double integral(const oscillator *x) {
@@ -45,8 +48,10 @@ typedef struct sampler {
 } sampler;
 
 static void draw_oscillator(const cst_options *o, cst_rng *r, oscillator *x) {
-  *x = (oscillator){.frequency = cst_option_number(o, "frequency"), .rate = cst_option_number(o, "rate"),
-                    .gain = cst_option_number(o, "gain"), .t1 = cst_option_number(o, "t1"),
+  *x = (oscillator){.frequency = cst_option_number(o, "frequency"),
+                    .rate = cst_option_number(o, "rate"),
+                    .gain = cst_option_number(o, "gain"),
+                    .t1 = cst_option_number(o, "t1"),
                     .noise = cst_option_number(o, "noise")};
   x->amplitude = 0.5 + 0.5 * cst_rng_uniform(r);
   x->phase = TWO_PI * cst_rng_uniform(r);
@@ -66,14 +71,17 @@ static cst_status thin(sampler *w, size_t row) {
 }
 
 static cst_status draw_series(sampler *w, size_t row) {
-  w->r[row] = (cst_rng){.seed = w->seed, .stream = cst_rng_stream("datasets.poisson_sampled"),
+  w->r[row] = (cst_rng){.seed = w->seed,
+                        .stream = cst_rng_stream("datasets.poisson_sampled"),
                         .counter = (uint64_t)row << 32};
   draw_oscillator(w->o, &w->r[row], &w->x[row]);
   size_t before = w->s.n;
   for (int i = 0; i < MOST_TRIES && w->s.n == before; i++) CST_TRY(thin(w, row));
   if (w->s.n > before) return CST_OK;
-  return w->s.host->fail(w->s.host, CST_EINVAL, "poisson_sampled: %d draws in a row gave a series without a "
-                         "time: raise rate or t1", MOST_TRIES);
+  return w->s.host->fail(w->s.host, CST_EINVAL,
+                         "poisson_sampled: %d draws in a row gave a series without a "
+                         "time: raise rate or t1",
+                         MOST_TRIES);
 }
 
 static cst_status fill_truth(const sampler *w, cst_dataset_spec *d) {
@@ -101,14 +109,22 @@ static cst_status draw_all(sampler *w, cst_dataset_spec *d) {
   return fill_truth(w, d);
 }
 
-static cst_status poisson_build(const cst_host *host, const cst_options *o, uint64_t seed, cst_dataset_spec *d) {
+static cst_status poisson_build(const cst_host *host, const cst_options *o, uint64_t seed,
+                                cst_dataset_spec *d) {
   static const char *const channels[] = {"x"};
   size_t rows = (size_t)cst_option_integer(o, "series");
-  sampler w = {.o = o, .seed = seed, .x = host->alloc(host, rows * sizeof *w.x),
+  sampler w = {.o = o,
+               .seed = seed,
+               .x = host->alloc(host, rows * sizeof *w.x),
                .r = host->alloc(host, rows * sizeof *w.r)};
-  w.s = (series){.host = host, .path = "poisson_sampled", .rows = rows, .channels = 1,
-                 .channel_name = channels, .repeat = SERIES_AVERAGED};
-  cst_status st = w.x && w.r ? draw_all(&w, d) : host->fail(host, CST_ENOMEM, "poisson_sampled: no memory");
+  w.s = (series){.host = host,
+                 .path = "poisson_sampled",
+                 .rows = rows,
+                 .channels = 1,
+                 .channel_name = channels,
+                 .repeat = SERIES_AVERAGED};
+  cst_status st =
+      w.x && w.r ? draw_all(&w, d) : host->fail(host, CST_ENOMEM, "poisson_sampled: no memory");
   series_free(&w.s);
   host->free(host, w.x);
   host->free(host, w.r);
@@ -123,7 +139,9 @@ const cst_dataset_type dataset_poisson_sampled = {
     .options = CST_OPTIONS(
         {"series", CST_INTEGER, .number = 500, .range = {1, 1e7}, .help = "how many"},
         {"t1", CST_NUMBER, .number = 10, .range = {1e-6, 1e6}, .help = "the times lie in [0, t1]"},
-        {"rate", CST_NUMBER, .number = 2, .range = {1e-6, 1e6}, .help = "of the times where x2 = 0"},
-        {"gain", CST_NUMBER, .number = 1, .range = {-20, 20}, .help = "log of the rate per unit of x2"},
+        {"rate", CST_NUMBER, .number = 2, .range = {1e-6, 1e6},
+         .help = "of the times where x2 = 0"},
+        {"gain", CST_NUMBER, .number = 1, .range = {-20, 20},
+         .help = "log of the rate per unit of x2"},
         {"frequency", CST_NUMBER, .number = 1.5, .range = {-1e4, 1e4}, .help = "w, in radians"},
         {"noise", CST_NUMBER, .number = 0.1, .range = {0, 1e300}, .help = "standard deviation"})};

@@ -37,12 +37,15 @@ static bool same_point(const observation *a, const observation *b) {
 }
 
 static cst_status repeated(const series *s, const observation *a, const observation *b) {
-  return s->host->fail(s->host, CST_EIO, "%s:%zu: channel '%s' of '%s' at time %g was given already in "
-                       "line %zu", s->path, b->line, s->channel_name[b->channel], s->row_name[b->row],
-                       b->t, a->line);
+  return s->host->fail(s->host, CST_EIO,
+                       "%s:%zu: channel '%s' of '%s' at time %g was given already in "
+                       "line %zu",
+                       s->path, b->line, s->channel_name[b->channel], s->row_name[b->row], b->t,
+                       a->line);
 }
 
-/* One observation of each (row, time, channel): their mean, or an error. Of labels the first stands. */
+/* One observation of each (row, time, channel): their mean, or an error. Of labels the first
+ * stands. */
 static cst_status join(series *s) {
   size_t out = 0, count = 0;
   for (size_t i = 0; i < s->n; i++) {
@@ -77,8 +80,8 @@ cst_status series_arrange(series *s) {
   if (!s->place || !s->length) return no_memory(s);
   measure(s);
   if (s->kept) return CST_OK;
-  return s->host->fail(s->host, CST_EIO, "%s: no observation is left: is everything marked as missing?",
-                       s->path);
+  return s->host->fail(s->host, CST_EIO,
+                       "%s: no observation is left: is everything marked as missing?", s->path);
 }
 
 static cst_status all_seen(const series *s) {
@@ -89,8 +92,10 @@ static cst_status all_seen(const series *s) {
   while (c < s->channels && seen[c]) c++;
   s->host->free(s->host, seen);
   if (c == s->channels) return CST_OK;
-  return s->host->fail(s->host, CST_EIO, "%s: channel '%s' is never observed: leave it out, or look at "
-                       "the option missing", s->path, s->channel_name[c]);
+  return s->host->fail(s->host, CST_EIO,
+                       "%s: channel '%s' is never observed: leave it out, or look at "
+                       "the option missing",
+                       s->path, s->channel_name[c]);
 }
 
 /* Point (p, place) of the tensors gets this observation. */
@@ -163,8 +168,10 @@ cst_status series_row_field(const series *s, cst_dataset_spec *d, const char *na
   for (size_t r = 0; r < s->rows; r++)
     for (size_t i = 0; i < width && s->place[r] != SIZE_MAX; i++) {
       double v = x[r * width + i];
-      if (dtype == CST_I64) ((int64_t *)out)[s->place[r] * width + i] = (int64_t)v;
-      else ((double *)out)[s->place[r] * width + i] = v;
+      if (dtype == CST_I64)
+        ((int64_t *)out)[s->place[r] * width + i] = (int64_t)v;
+      else
+        ((double *)out)[s->place[r] * width + i] = v;
     }
   return CST_OK;
 }

@@ -20,6 +20,7 @@ bool words_find(const words *w, const char *word, size_t *number);
 void words_sort(words *w);
 void words_free(words *w);
 
-/* Texts as numbers x; where one is not a number, all become numbers in the list of different texts in
- * alphabetical order, which is then left in `level`. *whole: every x is an integer. */
-cst_status words_as_numbers(words *level, size_t n, const char *const *text, double *x, bool *whole);
+/* Texts as numbers x; where one is not a number, all become numbers in the list of different texts
+ * in alphabetical order, which is then left in `level`. *whole: every x is an integer. */
+cst_status words_as_numbers(words *level, size_t n, const char *const *text, double *x,
+                            bool *whole);

@@ -26,7 +26,8 @@ void set_expect_message(const char *text) {
   if (!strstr(cst_message(set_ctx), text)) printf("\n%s\n", cst_message(set_ctx));
 }
 
-cst_status set_build(const char *name, const cst_given *given, size_t n, uint64_t seed, cst_dataset *d) {
+cst_status set_build(const char *name, const cst_given *given, size_t n, uint64_t seed,
+                     cst_dataset *d) {
   *d = (cst_dataset){0};
   const cst_entry *e = cst_find(set_ctx, CST_KIND_DATASET, name);
   cst_options *o = NULL;
@@ -69,8 +70,8 @@ void set_write_file(const char *path, const char *bytes, size_t size) {
   fclose(f);
 }
 
-cst_status set_read(const char *name, const char *bytes, size_t size, const cst_given *more, size_t n,
-                             cst_dataset *d) {
+cst_status set_read(const char *name, const char *bytes, size_t size, const cst_given *more,
+                    size_t n, cst_dataset *d) {
   char path[] = "/tmp/costate-series-XXXXXX";
   cst_given given[16] = {TEXT("path", path)};
   CU_ASSERT_FATAL(n < 15);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Tables in long format: what becomes of them, what is refused and in which words, and damaged ones.
+ * Tables in long format: what becomes of them, what is refused and in which words, and damaged
+ * ones.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,7 +40,8 @@ static void a_column_a_channel(void) {
 
 static void a_record_an_observation(void) {
   cst_dataset d;
-  CU_ASSERT_EQUAL_FATAL(narrow("id,t,c,x\nu,1,hr,60\nu,0,bp,120\nw,3,hr,70\nu,1,bp,110\nv,9,hr,NA\n", &d), CST_OK);
+  CU_ASSERT_EQUAL_FATAL(
+      narrow("id,t,c,x\nu,1,hr,60\nu,0,bp,120\nw,3,hr,70\nu,1,bp,110\nv,9,hr,NA\n", &d), CST_OK);
   EXPECT(&d, "t", 0, 1, 3, 3);
   EXPECT(&d, "y", 0, 120, 60, 110, 70, 0, 0, 0);
   EXPECT(&d, "mask", 0, 1, 1, 1, 1, 0, 0, 0);
@@ -52,7 +54,11 @@ static void a_record_an_observation(void) {
 
 static void channels_are_chosen_and_ordered(void) {
   static const char text[] = "id,t,c,x\n1,1,hr,60\n1,0,bp,120\n1,2,temp,37\n2,0,temp,36\n";
-  const cst_given given[] = {channels[0], channels[1], channels[2], channels[3], TEXT("channels", "bp, hr"),
+  const cst_given given[] = {channels[0],
+                             channels[1],
+                             channels[2],
+                             channels[3],
+                             TEXT("channels", "bp, hr"),
                              NUMBER("time_scale", 0.5)};
   cst_dataset d;
   CU_ASSERT_EQUAL_FATAL(set_read("datasets.long", text, sizeof text - 1, given, 6, &d), CST_OK);
@@ -64,8 +70,10 @@ static void channels_are_chosen_and_ordered(void) {
 }
 
 static void rows_have_statics_and_labels(void) {
-  static const char text[] = "id,t,a,b,sex,age,end\n01,0,1,2,m,50,home\n1,0,1,2,f,40.5,died\n01,1,1,2,m,50,home\n";
-  const cst_given given[] = {columns[0], columns[1], columns[2], TEXT("statics", "age,sex"), TEXT("label", "end")};
+  static const char text[] =
+      "id,t,a,b,sex,age,end\n01,0,1,2,m,50,home\n1,0,1,2,f,40.5,died\n01,1,1,2,m,50,home\n";
+  const cst_given given[] = {columns[0], columns[1], columns[2], TEXT("statics", "age,sex"),
+                             TEXT("label", "end")};
   cst_dataset d;
   CU_ASSERT_EQUAL_FATAL(set_read("datasets.long", text, sizeof text - 1, given, 5, &d), CST_OK);
   EXPECT(&d, "statics", 50, 1, 40.5, 0);
@@ -102,7 +110,8 @@ static void long_refuses(void) {
     cst_status (*read)(const char *text, cst_dataset *d);
     const char *text, *message;
   } cases[] = {
-      {wide, "id,t,a,b\n1,0,1,2\n1,0,NA,3\n", ":3: channel 'b' of '1' at time 0 was given already in line 2"},
+      {wide, "id,t,a,b\n1,0,1,2\n1,0,NA,3\n",
+       ":3: channel 'b' of '1' at time 0 was given already in line 2"},
       {narrow, "id,t,c,x\n1,0,hr,2\n1,1,hr,2\n1,0,hr,2\n",
        ":4: channel 'hr' of '1' at time 0 was given already in line 2"},
       {wide, "id,t,a,b\n1,0,1,NA\n1,1,1,NA\n", "channel 'b' is never observed"},
@@ -136,7 +145,8 @@ static void long_refuses_options(void) {
       {{TEXT("channel", "c")}, 1, "either value = \"a column\" or columns"},
       {{TEXT("columns", "x"), TEXT("channel", "c")}, 2, "channel needs value"},
       {{TEXT("value", "x"), TEXT("channels", "hr")}, 2, "channels chooses among the entries"},
-      {{TEXT("value", "x"), TEXT("channel", "c"), TEXT("channels", "hr,bp")}, 3,
+      {{TEXT("value", "x"), TEXT("channel", "c"), TEXT("channels", "hr,bp")},
+       3,
        "channel 'bp' is never observed: no record of column 'c' has it"},
       {{TEXT("columns", "x, x")}, 1, "columns names 'x' twice"},
       {{TEXT("value", "x"), TEXT("empty", "error")}, 2, "'2' has no observation: empty = \"drop\""},
@@ -149,7 +159,8 @@ static void long_refuses_options(void) {
     cst_given given[6] = {columns[0], columns[1]};
     cst_dataset d;
     memcpy(given + 2, cases[i].given, cases[i].n * sizeof *given);
-    CU_ASSERT_NOT_EQUAL(set_read("datasets.long", text, sizeof text - 1, given, 2 + cases[i].n, &d), CST_OK);
+    CU_ASSERT_NOT_EQUAL(set_read("datasets.long", text, sizeof text - 1, given, 2 + cases[i].n, &d),
+                        CST_OK);
     set_expect_message(cases[i].message);
     cst_dataset_free(set_ctx, &d);
   }
@@ -168,8 +179,10 @@ static void damaged_tables_are_read_or_refused(void) {
       text[cst_rng_below(&r, n)] = odd[cst_rng_below(&r, sizeof odd)];
     size_t size = cst_rng_below(&r, 3) ? n : (size_t)cst_rng_below(&r, n);
     cst_dataset d;
-    if (set_read("datasets.long", text, size, columns, 4, &d) == CST_OK) set_check(&d), fine++;
-    else CU_ASSERT(strlen(cst_message(set_ctx)) > 10);
+    if (set_read("datasets.long", text, size, columns, 4, &d) == CST_OK)
+      set_check(&d), fine++;
+    else
+      CU_ASSERT(strlen(cst_message(set_ctx)) > 10);
     cst_dataset_free(set_ctx, &d);
   }
   CU_ASSERT(fine > 20 && fine < 480);

@@ -10,7 +10,9 @@
 
 #define PI 3.14159265358979323846
 
-static double at(const cst_dataset *d, const char *name, size_t i) { return cst_tensor_get(set_tensor(d, name), i); }
+static double at(const cst_dataset *d, const char *name, size_t i) {
+  return cst_tensor_get(set_tensor(d, name), i);
+}
 
 /* Without noise and spread a series is the sine of its frequency: two values tell it. */
 static void periodic_is_periodic(void) {
@@ -50,8 +52,8 @@ static void periodic_has_levels_and_noise(void) {
   cst_dataset_free(set_ctx, &d);
 }
 
-/* With drift the phase is f0 t + g t^2. The level is crossed where it is k / 2: the first and the last crossing
- * give f0 and g, and the others must lie where these say. */
+/* With drift the phase is f0 t + g t^2. The level is crossed where it is k / 2: the first and the
+ * last crossing give f0 and g, and the others must lie where these say. */
 static void check_drift(const cst_dataset *d, size_t row, size_t points) {
   double crossing[16];
   size_t n = 0, first = row * points;
@@ -61,7 +63,8 @@ static void check_drift(const cst_dataset *d, size_t row, size_t points) {
     if (y0 * y1 < 0) crossing[n++] = t0 + (t1 - t0) * y0 / (y0 - y1);
   }
   CU_ASSERT_FATAL(n >= 3 && n < 16);
-  double ta = crossing[0], tb = crossing[n - 1], a = 0.5 / ta, b = 0.5 * (double)n / tb, g = (b - a) / (tb - ta);
+  double ta = crossing[0], tb = crossing[n - 1], a = 0.5 / ta, b = 0.5 * (double)n / tb,
+         g = (b - a) / (tb - ta);
   double f0 = a - g * ta, f1 = f0 + 2 * g * 5;
   CU_ASSERT(f0 > 0.39 && f0 < 0.81 && f1 > 0.39 && f1 < 0.81);
   for (size_t k = 0; k < n; k++) {
@@ -71,7 +74,10 @@ static void check_drift(const cst_dataset *d, size_t row, size_t points) {
 }
 
 static void periodic_drifts(void) {
-  const cst_given given[] = {COUNT("series", 20), NUMBER("noise", 0), NUMBER("level_std", 0), COUNT("points", 5000),
+  const cst_given given[] = {COUNT("series", 20),
+                             NUMBER("noise", 0),
+                             NUMBER("level_std", 0),
+                             COUNT("points", 5000),
                              {.name = "drift", .kind = CST_BOOLEAN, .number = 1}};
   cst_dataset d;
   CU_ASSERT_EQUAL_FATAL(set_build("datasets.periodic", given, 5, 4, &d), CST_OK);
@@ -87,7 +93,8 @@ static void spirals_wind(void) {
   for (size_t r = 0; r < 400; r++) {
     double counter = at(&d, "label", r), s = at(&d, "t", r * 100);
     double u = counter ? s : 6 * PI + 1 - s, radius = counter ? 0.3 * s : 15 / u;
-    CU_ASSERT_DOUBLE_EQUAL(at(&d, "point_clean", r * 200), radius * cos(u) + (counter ? 5 : -5), 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(at(&d, "point_clean", r * 200), radius * cos(u) + (counter ? 5 : -5),
+                           1e-12);
     CU_ASSERT_DOUBLE_EQUAL(at(&d, "point_clean", r * 200 + 1), radius * sin(u), 1e-12);
     turned += counter;
   }
@@ -110,7 +117,8 @@ static void spirals_wind(void) {
 /* Energy v^2 / 2 - (g / l) cos x is kept without damping and lost with it. */
 static void pendulums_swing(void) {
   for (int damped = 0; damped < 2; damped++) {
-    const cst_given given[] = {COUNT("series", 30), NUMBER("noise", 0), NUMBER("damping", damped), NUMBER("length", 2)};
+    const cst_given given[] = {COUNT("series", 30), NUMBER("noise", 0), NUMBER("damping", damped),
+                               NUMBER("length", 2)};
     cst_dataset d;
     CU_ASSERT_EQUAL_FATAL(set_build("datasets.pendulums", given, 4, 2, &d), CST_OK);
     size_t points = (size_t)set_tensor(&d, "t")->type.dim[1];
@@ -143,8 +151,8 @@ static void pendulums_hide_channels(void) {
   set_expect_message("points_high must not be below points_low, got 8 and 9");
 }
 
-/* Counts have the mean and the variance of their integrals, and the sum of 1 / lambda over the times has the mean
- * t1 (Campbell's formula): the times follow the rate. */
+/* Counts have the mean and the variance of their integrals, and the sum of 1 / lambda over the
+ * times has the mean t1 (Campbell's formula): the times follow the rate. */
 static void poisson_times_follow_the_rate(void) {
   const cst_given given[] = {COUNT("series", 2000)};
   cst_dataset d;
@@ -182,9 +190,12 @@ static void seeds_decide(void) {
     CU_ASSERT_EQUAL_FATAL(set_build(name, more, 1, 1, &e), CST_OK);
     const cst_tensor *y = set_tensor(&a, "y");
     CU_ASSERT_EQUAL(memcmp(y->data, set_tensor(&b, "y")->data, y->count * 8), 0);
-    CU_ASSERT(y->count != set_tensor(&c, "y")->count || memcmp(y->data, set_tensor(&c, "y")->data, y->count * 8) != 0);
-    CU_ASSERT_EQUAL(at(&e, "y", 0), at(&a, "y", 0)); /* more series leave the first ones as they are */
-    cst_dataset_free(set_ctx, &a), cst_dataset_free(set_ctx, &b), cst_dataset_free(set_ctx, &c), cst_dataset_free(set_ctx, &e);
+    CU_ASSERT(y->count != set_tensor(&c, "y")->count ||
+              memcmp(y->data, set_tensor(&c, "y")->data, y->count * 8) != 0);
+    CU_ASSERT_EQUAL(at(&e, "y", 0),
+                    at(&a, "y", 0)); /* more series leave the first ones as they are */
+    cst_dataset_free(set_ctx, &a), cst_dataset_free(set_ctx, &b), cst_dataset_free(set_ctx, &c),
+        cst_dataset_free(set_ctx, &e);
   }
 }
 

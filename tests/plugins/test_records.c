@@ -15,15 +15,18 @@ static char directory[] = "/tmp/costate-stays-XXXXXX";
 static void stay(const char *name, const char *text) {
   char path[300];
   snprintf(path, sizeof path, "%s/%s", directory, name);
-  if (text) set_write_file(path, text, strlen(text));
-  else unlink(path);
+  if (text)
+    set_write_file(path, text, strlen(text));
+  else
+    unlink(path);
 }
 
 static void open_stays(void) {
   strcpy(directory + strlen(directory) - 6, "XXXXXX");
   CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(directory));
-  stay("132540.txt", "Time,Parameter,Value\n00:00,RecordID,132540\n00:00,Age,76\n00:00,Height,-1\n"
-                     "00:58,HR,60\n01:02,HR,70\n01:02,Temp,36.5\n26:30,HR,90\n");
+  stay("132540.txt",
+       "Time,Parameter,Value\n00:00,RecordID,132540\n00:00,Age,76\n00:00,Height,-1\n"
+       "00:58,HR,60\n01:02,HR,70\n01:02,Temp,36.5\n26:30,HR,90\n");
   stay("132539.txt", "Time,Parameter,Value\n00:00,RecordID,132539\n00:00,Age,54\n00:30,Temp,37\n");
   stay("README", "no record\n");
 }
@@ -37,7 +40,8 @@ static void close_stays(void) {
 static void stays_are_read(void) {
   open_stays();
   char outcomes[300];
-  stay("Outcomes-a.csv", "RecordID,SAPS-I,Survival,In-hospital_death\n132540,6,5,1\n1,1,1,0\n132539,16,-1,0\n");
+  stay("Outcomes-a.csv",
+       "RecordID,SAPS-I,Survival,In-hospital_death\n132540,6,5,1\n1,1,1,0\n132539,16,-1,0\n");
   snprintf(outcomes, sizeof outcomes, "%s/Outcomes-a.csv", directory);
   const cst_given given[] = {TEXT("path", directory), TEXT("outcomes", outcomes)};
   cst_dataset d;
@@ -46,12 +50,14 @@ static void stays_are_read(void) {
   EXPECT(&d, "id", 132539, 132540);
   EXPECT(&d, "lengths", 2, 3);
   EXPECT(&d, "label", 0, 1);
-  EXPECT(&d, "y", 54, 0, 0, 0, 0, 37, 0, 0, 0, 76, 0, 0, 0, 65, 36.5, 0, 90, 0); /* 0:58 and 1:02 are 1.0 h */
+  EXPECT(&d, "y", 54, 0, 0, 0, 0, 37, 0, 0, 0, 76, 0, 0, 0, 65, 36.5, 0, 90,
+         0); /* 0:58 and 1:02 are 1.0 h */
   EXPECT(&d, "mask", 1, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 1, 0);
   CU_ASSERT_DOUBLE_EQUAL(cst_tensor_get(set_tensor(&d, "t"), 5), 26.5, 1e-12);
   set_check(&d);
   cst_dataset_free(set_ctx, &d);
-  const cst_given exact[] = {TEXT("path", directory), TEXT("channels", "Temp,HR"), NUMBER("resolution", 0)};
+  const cst_given exact[] = {TEXT("path", directory), TEXT("channels", "Temp,HR"),
+                             NUMBER("resolution", 0)};
   CU_ASSERT_EQUAL_FATAL(set_build("datasets.physionet", exact, 3, 0, &d), CST_OK);
   WORDS(&d, "channels", "Temp", "HR");
   EXPECT(&d, "lengths", 1, 3);
@@ -64,19 +70,24 @@ static void stays_are_refused(void) {
   static const struct {
     const char *record, *outcomes, *channel_list, *message;
   } cases[] = {
-      {"Time,Parameter,Value\n00:00,RecordID,1\n1:60,HR,1\n", NULL, "", ":3: '1:60' is no time HH:MM"},
+      {"Time,Parameter,Value\n00:00,RecordID,1\n1:60,HR,1\n", NULL, "",
+       ":3: '1:60' is no time HH:MM"},
       {"Time,Parameter,Value\n00:00,RecordID,1\n12,HR,1\n", NULL, "", ":3: '12' is no time HH:MM"},
       {"Time,Parameter,Value\n00:00,RecordID,1\n01:00,HR,x\n", NULL, "", ":3: 'x' is no number"},
-      {"Time,Parameter,Value\n00:00,RecordID,1\n01:00,Hr,1\n", NULL, "", ":3: 'Hr' is no parameter of the challenge"},
+      {"Time,Parameter,Value\n00:00,RecordID,1\n01:00,Hr,1\n", NULL, "",
+       ":3: 'Hr' is no parameter of the challenge"},
       {"Time,Parameter,Value\n01:00,HR,1\n", NULL, "", "no line gives the RecordID"},
       {"Time,Value\n01:00,1\n", NULL, "", "the columns Time,Parameter,Value are needed"},
-      {"Time,Parameter,Value\n00:00,RecordID,1\n00:00,HR,1\n", NULL, "HR,pH", "channel 'pH' is never observed"},
-      {"Time,Parameter,Value\n00:00,RecordID,1\n00:00,HR,1\n", NULL, "ph", "'ph', which is no parameter"},
-      {"Time,Parameter,Value\n00:00,RecordID,1\n00:00,HR,1\n", NULL, "HR,HR", "'HR', which is there already"},
-      {"Time,Parameter,Value\n00:00,RecordID,1\n00:00,HR,1\n", "RecordID,In-hospital_death\n132539,0\n2,1\n", "",
-       "has no RecordID 1, that of"},
-      {"Time,Parameter,Value\n00:00,RecordID,1\n00:00,HR,1\n", "RecordID,In-hospital_death\n1,0\n1,1\n", "",
-       ":3: RecordID 1 is there twice"},
+      {"Time,Parameter,Value\n00:00,RecordID,1\n00:00,HR,1\n", NULL, "HR,pH",
+       "channel 'pH' is never observed"},
+      {"Time,Parameter,Value\n00:00,RecordID,1\n00:00,HR,1\n", NULL, "ph",
+       "'ph', which is no parameter"},
+      {"Time,Parameter,Value\n00:00,RecordID,1\n00:00,HR,1\n", NULL, "HR,HR",
+       "'HR', which is there already"},
+      {"Time,Parameter,Value\n00:00,RecordID,1\n00:00,HR,1\n",
+       "RecordID,In-hospital_death\n132539,0\n2,1\n", "", "has no RecordID 1, that of"},
+      {"Time,Parameter,Value\n00:00,RecordID,1\n00:00,HR,1\n",
+       "RecordID,In-hospital_death\n1,0\n1,1\n", "", ":3: RecordID 1 is there twice"},
   };
   open_stays();
   char outcomes[300];
@@ -139,15 +150,21 @@ static void activities_are_cut_into_windows(void) {
 
 static void activities_are_refused(void) {
   static const char *const cases[][2] = {
-      {"A,010-000-024-033,1,d,1,2,3,dancing\nA,010-000-024-033,2,d,1,2,3,lying\n", ":1: 'dancing' is no activity"},
-      {"A,010-000-024-034,1,d,1,2,3,lying\nA,010-000-024-033,2,d,1,2,3,lying\n", ":1: '010-000-024-034' is no tag"},
-      {"A,010-000-024-033,1,d,1,2,3,lying\nA,010-000-024-033,x,d,1,2,3,lying\n", ":2: 'x' is no timestamp"},
-      {"A,010-000-024-033,1,d,1,2,,lying\nA,010-000-024-033,2,d,1,2,3,lying\n", ":1: '' is no number"},
-      {"A,010-000-024-033,1,1,2,3,lying\nA,010-000-024-033,2,1,2,3,lying\n", ":1: 7 fields, but a line has"},
+      {"A,010-000-024-033,1,d,1,2,3,dancing\nA,010-000-024-033,2,d,1,2,3,lying\n",
+       ":1: 'dancing' is no activity"},
+      {"A,010-000-024-034,1,d,1,2,3,lying\nA,010-000-024-033,2,d,1,2,3,lying\n",
+       ":1: '010-000-024-034' is no tag"},
+      {"A,010-000-024-033,1,d,1,2,3,lying\nA,010-000-024-033,x,d,1,2,3,lying\n",
+       ":2: 'x' is no timestamp"},
+      {"A,010-000-024-033,1,d,1,2,,lying\nA,010-000-024-033,2,d,1,2,3,lying\n",
+       ":1: '' is no number"},
+      {"A,010-000-024-033,1,1,2,3,lying\nA,010-000-024-033,2,1,2,3,lying\n",
+       ":1: 7 fields, but a line has"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     cst_dataset d;
-    CU_ASSERT_EQUAL(set_read("datasets.activity", cases[i][0], strlen(cases[i][0]), NULL, 0, &d), CST_EIO);
+    CU_ASSERT_EQUAL(set_read("datasets.activity", cases[i][0], strlen(cases[i][0]), NULL, 0, &d),
+                    CST_EIO);
     set_expect_message(cases[i][1]);
     cst_dataset_free(set_ctx, &d);
   }
