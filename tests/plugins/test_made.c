@@ -91,7 +91,8 @@ static void spirals_wind(void) {
   CU_ASSERT_EQUAL_FATAL(set_build("datasets.spirals2d", given, 2, 1, &d), CST_OK);
   double square = 0, n = (double)set_tensor(&d, "y")->count, turned = 0;
   for (size_t r = 0; r < 400; r++) {
-    double counter = at(&d, "label", r), s = at(&d, "t", r * 100);
+    bool counter = at(&d, "label", r) != 0;
+    double s = at(&d, "t", r * 100);
     double u = counter ? s : 6 * PI + 1 - s, radius = counter ? 0.3 * s : 15 / u;
     CU_ASSERT_DOUBLE_EQUAL(at(&d, "point_clean", r * 200), radius * cos(u) + (counter ? 5 : -5),
                            1e-12);
