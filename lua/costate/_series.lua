@@ -6,8 +6,8 @@
 --   lengths  f64 rows [N]     number of times of a row, 1 .. T
 --   channels                  names of the C channels
 --
--- and, where it makes sense, label [N], statics [N, S], id [N], shared_times f64 [T] when all rows have the same
--- times, and fields point_* [N, T, ..] with something for each point.
+-- and, where it makes sense, label [N] (or [N, T], of each point), statics [N, S], id [N], shared_times f64 [T] when
+-- all rows have the same times, and fields point_* [N, T, ..] with something for each point.
 local core = require "costate.core"
 local options = require "costate._options"
 local task = require "costate._task"

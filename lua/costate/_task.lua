@@ -56,13 +56,15 @@ local function flags(self, b, index, draw)
 end
 
 local function is_observation(name) return name == "t" or name == "y" or name == "mask" end
-local function is_of_points(name) return is_observation(name) or name:find("^point_") end
+local function is_of_points(name, x)
+  return is_observation(name) or name:find("^point_") or name == "label" and x.rank == 2
+end
 
 --- The fields of points in `b` that `takes` chooses, of those points that are flagged or of the others.
 local function gather(b, flagged, wanted, room, takes)
   local out = { lengths = core.count_points(flagged, b.lengths, wanted) }
   for k, x in pairs(b) do
-    if takes(k) then out[k] = core.gather_points(x, flagged, b.lengths, wanted, room, k == "t") end
+    if takes(k, x) then out[k] = core.gather_points(x, flagged, b.lengths, wanted, room, k == "t") end
   end
   return out
 end

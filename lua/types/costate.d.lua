@@ -690,13 +690,12 @@ function Dataset:split(options) end
 ---@field lengths costate.Tensor f64 rows [N]: times of a row, 1 .. T
 ---@field channels string[] names of the C channels
 ---@field shared_times? costate.Tensor f64 [T]: when all rows have the same times
----@field label? costate.Tensor rows [N]
+---@field label? costate.Tensor rows [N]; or i64 [N, T], of every point, -1 beyond the end
 ---@field classes? string[] names of the labels 0, 1, ..
 ---@field statics? costate.Tensor rows [N, S]
 ---@field static_names? string[]
 ---@field id? costate.Tensor i64 rows [N]
 ---@field ids? string[] as the file has them
----@field point_label? costate.Tensor i64 rows [N, T]: -1 beyond the end
 ---@field dropped? integer ids without an observation
 ---@field mean? number[] of the channels, before they were standardised: measured = mean + std * y
 ---@field std? number[]

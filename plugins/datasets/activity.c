@@ -8,7 +8,7 @@
  * points of a sequence, the next one `stride` points later (a shorter sequence is one row; what is
  * left over at the end of a longer one is left out); its times are seconds since its first point.
  * Channels are x, y, z of the tags. Times are rounded to multiples of `resolution`, repeated values
- * averaged. point_label [N, T] is the activity, in the seven classes of Rubanova, Chen, Duvenaud
+ * averaged. label [N, T] is the activity, in the seven classes of Rubanova, Chen, Duvenaud
  * (2019), the first one met where a point has several. id [N] is the number of the sequence: split
  * by it, or windows of one sequence lie on both sides.
  */

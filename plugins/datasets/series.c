@@ -154,7 +154,7 @@ cst_status series_fields(const series *s, cst_dataset_spec *d) {
   CST_TRY(series_new_tensors(s->host, d, dim, &x));
   void *label = NULL;
   if (s->labelled)
-    CST_TRY(s->host->dataset_tensor(d, "point_label", CST_I64, 2, dim, true, &label));
+    CST_TRY(s->host->dataset_tensor(d, "label", CST_I64, 2, dim, true, &label));
   fill(s, &x, label);
   return s->host->dataset_words(d, "channels", s->channels, s->channel_name);
 }

@@ -26,7 +26,7 @@ typedef struct series {
   const cst_host *host;
   const char *path; /* for messages */
   series_repeat repeat;
-  bool labelled; /* channel number `channels` is the label of the point: point_label [N, T], -1
+  bool labelled; /* channel number `channels` is the label of the point: label [N, T], -1
                     beyond */
   size_t rows, channels;
   const char *const *row_name, *const *channel_name;

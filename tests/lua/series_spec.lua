@@ -26,7 +26,7 @@ local function set_of(given)
   cs.register.dataset { name = name, build = function()
     local f = {}
     for k, x in pairs(given) do
-      f[k] = k ~= "channels" and k ~= "ids" and cs.rows(cs.tensor(x, (k == "t" or k == "lengths") and "f64" or nil)) or x
+      f[k] = k == "channels" and x or cs.rows(cs.tensor(x, k == "label" and "i64" or nil))
     end
     f.mask = f.mask or cs.ones_like(f.y)
     f.lengths = f.lengths or cs.rows(cs.ones(#given.t) * #given.t[1])
@@ -231,10 +231,11 @@ describe("interpolation", function()
     local s = set_of { t = { { 1, 2, 3, 4 }, { 5, 6, 6, 6 } },
       y = { { { 1 }, { 2 }, { 3 }, { 4 } }, { { 5 }, { 6 }, { 0 }, { 0 } } },
       mask = { { { 1 }, { 1 }, { 1 }, { 1 } }, { { 1 }, { 1 }, { 0 }, { 0 } } }, lengths = { 4, 2 },
-      point_class = { { 1, 2, 3, 4 }, { 5, 6, 0, 0 } } }
+      label = { { 1, 2, 3, 4 }, { 5, 6, -1, -1 } }, point_class = { { 1, 2, 3, 4 }, { 5, 6, 0, 0 } } }
     local b = s:task { kind = "interpolation", count = 1, predict = "hidden" }:all()
     near(b.point_class, b.y:reshape { 2, 3 }, 0)
-    assert(b.seen.point_class == nil and b.lengths[1] == 3 and b.lengths[2] == 1)
+    assert(b.seen.point_class == nil and b.seen.label == nil and b.lengths[1] == 3 and b.lengths[2] == 1)
+    for p = 1, 3 do assert(b.label[1][p] == b.y[1][p][1] and b.label[2][p] == (p == 1 and b.y[2][1][1] or -1)) end
   end)
 end)
 

@@ -124,7 +124,7 @@ static void activities_are_read(void) {
   CU_ASSERT_EQUAL(set_read("datasets.activity", walk, sizeof walk - 1, NULL, 0, &d), CST_OK);
   EXPECT(&d, "lengths", 3, 1);
   EXPECT(&d, "id", 1, 2);
-  EXPECT(&d, "point_label", 0, 0, 2, 5, -1, -1); /* the first label at 0.05 s stands */
+  EXPECT(&d, "label", 0, 0, 2, 5, -1, -1); /* the first label at 0.05 s stands */
   CU_ASSERT_EQUAL(set_words(&d, "channels")->n, 12);
   CU_ASSERT_EQUAL(set_words(&d, "classes")->n, 7);
   const cst_tensor *t = set_tensor(&d, "t"), *y = set_tensor(&d, "y");
@@ -142,7 +142,7 @@ static void activities_are_cut_into_windows(void) {
   CU_ASSERT_EQUAL_FATAL(set_read("datasets.activity", walk, sizeof walk - 1, given, 2, &d), CST_OK);
   EXPECT(&d, "lengths", 2, 2, 1);
   EXPECT(&d, "id", 1, 1, 2);
-  EXPECT(&d, "point_label", 0, 0, 0, 2, 5, -1);
+  EXPECT(&d, "label", 0, 0, 0, 2, 5, -1);
   CU_ASSERT_EQUAL(cst_tensor_get(set_tensor(&d, "t"), 2), 0); /* a window starts at 0 */
   CU_ASSERT_DOUBLE_EQUAL(cst_tensor_get(set_tensor(&d, "t"), 3), 0.03, 1e-12);
   cst_dataset_free(set_ctx, &d);
