@@ -83,7 +83,7 @@ void *lcs_box(lua_State *L, size_t size, const char *type);
 void lcs_type(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *meta);
 int lcs_open_state(lua_State *L);
 
-/* ---- tensor.c, make.c, data.c, series.c, points.c ---- */
+/* ---- tensor.c, make.c, data.c ---- */
 cst_tensor *lcs_check_tensor(lua_State *L, int arg);
 cst_tensor *lcs_test_tensor(lua_State *L, int arg);
 /* Pushes a new zero-filled tensor, or a view, or another handle of an existing one. */
@@ -98,7 +98,7 @@ void lcs_check_shape(lua_State *L, int arg, cst_type *type);
 void lcs_open_tensor(lua_State *L);
 void lcs_open_make(lua_State *L, int lib);
 void lcs_open_data(lua_State *L, int lib);
-void lcs_open_series(lua_State *L, int lib);
+void lcs_open_series(lua_State *L, int lib); /* series.c, points.c */
 void lcs_open_points(lua_State *L, int lib);
 
 /* ---- trace.c ---- */
