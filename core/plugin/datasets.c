@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Data sets: named tensors that a plugin fills.
+ * Data sets: named tensors and lists of words that a plugin fills.
  */
 #include <string.h>
 
@@ -27,15 +27,22 @@ static cst_status grow(cst_dataset_spec *d) {
   return CST_OK;
 }
 
+static cst_status check_name(const cst_dataset_spec *d, const char *what, const char *name) {
+  const cst_dataset *s = d->set;
+  if (!name || !name[0] || strlen(name) > 255)
+    return cst_fail(d->ctx, CST_EINVAL, "dataset '%s' has a %s without a name, or with one of more "
+                    "than 255 bytes", d->dataset, what);
+  bool taken = false;
+  for (size_t i = 0; i < s->n; i++) taken |= strcmp(s->name[i], name) == 0;
+  for (size_t i = 0; i < s->n_words; i++) taken |= strcmp(s->words[i].name, name) == 0;
+  if (!taken) return CST_OK;
+  return cst_fail(d->ctx, CST_EEXISTS, "dataset '%s' makes %s '%s' twice", d->dataset, what, name);
+}
+
 static cst_status add(cst_dataset_spec *d, const char *name, uint8_t dtype, int rank,
                       const int64_t *dim, bool rows, void **data) {
   cst_dataset *s = d->set;
-  if (!name || !name[0] || strlen(name) > 255)
-    return cst_fail(d->ctx, CST_EINVAL, "dataset '%s' has a tensor without a name, or with one of more "
-                    "than 255 bytes", d->dataset);
-  for (size_t i = 0; i < s->n; i++)
-    if (strcmp(s->name[i], name) == 0)
-      return cst_fail(d->ctx, CST_EEXISTS, "dataset '%s' makes tensor '%s' twice", d->dataset, name);
+  CST_TRY(check_name(d, "tensor", name));
   if (rows && rank < 1)
     return cst_fail(d->ctx, CST_ESHAPE, "dataset '%s': tensor '%s' has rows but no axis", d->dataset,
                     name);
@@ -62,6 +69,38 @@ cst_status cst_dataset_tensor(cst_dataset_spec *d, const char *name, uint8_t dty
   return d->failed;
 }
 
+static void free_words(cst_context *ctx, cst_words *w) {
+  for (size_t i = 0; w->word && i < w->n; i++) cst_free(ctx, w->word[i]);
+  cst_free(ctx, w->word);
+  cst_free(ctx, w->name);
+}
+
+static cst_status copy_words(cst_context *ctx, const char *name, size_t n, const char *const *word,
+                             cst_words *out) {
+  *out = (cst_words){.name = cst_strdup(ctx, name), .word = cst_alloc(ctx, (n + 1) * sizeof *word), .n = n};
+  bool ok = out->name && out->word;
+  for (size_t i = 0; ok && i < n; i++) ok = (out->word[i] = cst_strdup(ctx, word[i])) != NULL;
+  if (ok) return CST_OK;
+  free_words(ctx, out);
+  return CST_ENOMEM;
+}
+
+static cst_status add_words(cst_dataset_spec *d, const char *name, size_t n, const char *const *word) {
+  CST_TRY(check_name(d, "word list", name));
+  cst_dataset *s = d->set;
+  cst_words *larger = cst_realloc(d->ctx, s->words, (s->n_words + 1) * sizeof *larger);
+  if (!larger) return CST_ENOMEM;
+  s->words = larger;
+  CST_TRY(copy_words(d->ctx, name, n, word, &s->words[s->n_words]));
+  s->n_words++;
+  return CST_OK;
+}
+
+cst_status cst_dataset_words(cst_dataset_spec *d, const char *name, size_t n, const char *const *word) {
+  if (d->failed == CST_OK) d->failed = add_words(d, name, n, word);
+  return d->failed;
+}
+
 cst_status cst_dataset_build(cst_context *ctx, const cst_entry *dataset, const cst_options *o,
                              uint64_t seed, cst_dataset *out) {
   *out = (cst_dataset){0};
@@ -81,6 +120,8 @@ void cst_dataset_free(cst_context *ctx, cst_dataset *d) {
     cst_free(ctx, (void *)(uintptr_t)d->name[i]);
     cst_tensor_release(d->tensor[i]);
   }
+  for (size_t i = 0; i < d->n_words; i++) free_words(ctx, &d->words[i]);
+  cst_free(ctx, d->words);
   cst_free(ctx, d->name);
   cst_free(ctx, d->tensor);
   *d = (cst_dataset){0};

@@ -80,4 +80,5 @@ void cst_host_services(cst_host *h) {
   h->trajectory_find = cst_trajectory_find;
   h->trajectory_value = cst_trajectory_value;
   h->find_solver = find_solver;
+  h->dataset_words = cst_dataset_words;
 }

@@ -79,11 +79,12 @@ void cst_host_services(cst_host *h);
 /* register.c: checks a tableau and has the engine loaded; then makes a solver of it. */
 cst_status cst_tableau_ready(cst_context *ctx, const char *plugin, const cst_tableau *t);
 void cst_tableau_solver(const cst_context *ctx, const cst_tableau *t, cst_solver_type *s);
-/* models.c and datasets.c: the slots `parameter` and `dataset_tensor`. */
+/* models.c and datasets.c: the slots `parameter`, `dataset_tensor` and `dataset_words`. */
 cst_status cst_model_parameter(cst_model_spec *m, const char *name, int rank, const int64_t *dim,
                                cst_init init, double scale);
 cst_status cst_dataset_tensor(cst_dataset_spec *d, const char *name, uint8_t dtype, int rank,
                               const int64_t *dim, bool rows, void **data);
+cst_status cst_dataset_words(cst_dataset_spec *d, const char *name, size_t n, const char *const *word);
 /* aliases.c: full name of a short one, or NULL; i-th short name of a kind, or NULL at the end. */
 const char *cst_alias_of(cst_kind kind, const char *name);
 const char *cst_alias_at(cst_kind kind, size_t i);

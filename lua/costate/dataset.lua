@@ -3,14 +3,18 @@
 local core = require "costate.core"
 local made = require "costate._made"
 local options = require "costate._options"
+local series = require "costate._series"
+local split = require "costate._split"
 
 local M = { registered = {} }
 local Dataset = { __name = "costate.Dataset" }
 Dataset.__index = Dataset
 
--- Times stay f64 whatever the float type of the run: solvers want them so.
-local times = { t = true, times = true, dt = true, t0 = true, t1 = true }
+-- Times stay f64 whatever the float type of the run: solvers want them so. So do counts.
+local times = { t = true, times = true, dt = true, t0 = true, t1 = true, shared_times = true, span = true,
+  lengths = true }
 
+--- What a plugin or a script made, as a data set. Tensors become fields, whatever else is kept as it is.
 local function adopt(name, fields, about)
   local self = { name = name, options = about, fields = {} }
   for key, x in pairs(fields) do
@@ -22,7 +26,7 @@ local function adopt(name, fields, about)
   end
   table.sort(self.fields)
   made.note("datasets", self)
-  return setmetatable(self, Dataset)
+  return setmetatable(self, series.is(self) and Dataset.Series or Dataset)
 end
 
 function Dataset:__tostring()
@@ -91,7 +95,7 @@ local function row_fields(self)
 end
 
 local function pick(self, list, index)
-  local out = {}
+  local out = { channels = self.channels }
   for _, k in ipairs(self.fields) do out[k] = self[k] end
   for _, k in ipairs(list) do out[k] = core.windows(self[k], index, 1, true) end
   return out
@@ -105,67 +109,60 @@ function Dataset:draw(rng, n)
   return pick(self, list, rng:choose(rows, n))
 end
 
---- Batches for cs.train: every row once an epoch, in a new order each time when `shuffle`.
-function Dataset:batches(given)
+--- Every row once an epoch, in a new order each time when `shuffle`; cut(index, epoch) makes a batch of rows.
+local function batches(self, given, cut)
   local o = options.check("batches", given, { size = "integer!", shuffle = "boolean" })
   options.positive("batches", "size", o.size)
   local list, rows = row_fields(self)
   local size = math.min(o.size, rows)
-  local order, at = nil, rows
+  local order, at, epoch = nil, rows, 0
   local function next_batch(rng)
     if at + size > rows then
       order = o.shuffle and rng:permutation(rows) or order or core.convert(core.arange(0, rows), "i64")
-      at = 0
+      at, epoch = 0, epoch + 1
     end
     local index = core.range(order, at + 1, at + size)
     at = at + size
-    return pick(self, list, index)
+    return cut(list, index, epoch)
   end
   return setmetatable({ per_epoch = rows // size }, { __call = function(_, rng) return next_batch(rng) end })
 end
 
-local function part(self, first, last, rows_only)
-  local fields = {}
-  for _, k in ipairs(self.fields) do
-    local x = self[k]
-    if rows_only and x.rows or not rows_only and x.rank > 0 and x.shape[1] == self.y.shape[1] then
-      x = core.range(x, first, last)
-    end
-    fields[k] = x
-  end
-  return adopt(self.name, fields, self.options)
+--- Batches for cs.train.
+function Dataset:batches(given)
+  return batches(self, given, function(list, index) return pick(self, list, index) end)
 end
 
---- data:split { test = 0.2, seed = 1 }: two data sets. Rows are dealt at random; one trajectory is
---- cut in time, the end being the test.
+--- Every row, as one batch.
+function Dataset:all()
+  local list, rows = row_fields(self)
+  return pick(self, list, core.convert(core.arange(0, rows), "i64"))
+end
+
+--- data:split { test = 0.2, seed = 1, by = "id" }: two data sets, see _split.lua.
 function Dataset:split(given)
-  local o = options.check("split", given, { test = "number!", seed = "integer", by = "string" })
-  if not (o.test > 0 and o.test < 1) then
-    core.fail(("option 'test' of split is a share between 0 and 1, got %g"):format(o.test))
-  end
-  local any_rows = false
-  for _, k in ipairs(self.fields) do any_rows = any_rows or self[k].rows end
-  if not any_rows then
-    local n = self.y.shape[1]
-    local cut = n - math.max(1, math.floor(o.test * n + 0.5))
-    return part(self, 1, cut), part(self, cut + 1, n)
-  end
-  local list, n = row_fields(self)
-  if n < 2 then core.fail(("dataset '%s' has %d rows, too few to split"):format(self.name, n)) end
-  local order = core.rng(o.seed or core.seed(), "split"):permutation(n)
-  local cut = n - math.max(1, math.floor(o.test * n + 0.5))
-  local a, b = core.range(order, 1, cut), core.range(order, cut + 1, n)
-  return adopt(self.name, pick(self, list, a), self.options), adopt(self.name, pick(self, list, b), self.options)
+  return split(self, given, { adopt = adopt, pick = pick, row_fields = row_fields })
 end
 
---- A plugin's option of several names is a string: columns = { "hare", "lynx" } becomes "hare,lynx".
+--- A plugin's option of several names is a string: columns = { "hare", "lynx" } becomes "hare,lynx", and
+--- missing = { "NA", 999 } likewise "NA,999".
 local function with_lists(given)
   if type(given) ~= "table" or getmetatable(given) then return given end
   local out = {}
   for k, x in pairs(given) do
-    out[k] = type(x) == "table" and type(x[1]) == "string" and table.concat(x, ",") or x
+    local words = type(x) == "table" and (type(x[1]) == "string" or k == "missing")
+    out[k] = words and table.concat(x, ",") or k == "missing" and type(x) == "number" and core.format(x) or x
   end
   return out
+end
+
+--- What a plugin makes: a tensor without axes is a number.
+local function built(name, resolved)
+  local fields = core.dataset(name, resolved, core.seed())
+  for k, x in pairs(fields) do
+    if core.kind(x) == "tensor" and x.rank == 0 then fields[k] = x:item() end
+  end
+  return fields
 end
 
 --- cs.dataset("cubic_spiral", { points = 1000 }) or cs.dataset "cubic_spiral" { ... }
@@ -184,10 +181,10 @@ function M.dataset(name, given)
       if type(fields) ~= "table" then
         core.fail(("dataset '%s': build must return a table of tensors, got a %s"):format(name, type(fields)))
       end
-      return adopt(name, fields, o or {})
+      return series.start(adopt(name, fields, o or {}))
     end
     local resolved = core.options("dataset", entry.name, with_lists(o))
-    return adopt(entry.name, core.dataset(entry.name, resolved, core.seed()), resolved:table())
+    return series.start(adopt(entry.name, built(entry.name, resolved), resolved:table()))
   end
   if given ~= nil then return make(given) end
   return make
@@ -199,6 +196,8 @@ function M.register(given)
   if M.registered[t.name] then core.fail(("a dataset '%s' is registered already"):format(t.name)) end
   M.registered[t.name] = t
 end
+
+Dataset.Series = series.class(Dataset, { batches = batches, pick = pick, row_fields = row_fields })
 
 M.adopt = adopt
 return M

@@ -99,6 +99,8 @@ void lcs_check_shape(lua_State *L, int arg, cst_type *type);
 void lcs_open_tensor(lua_State *L);
 void lcs_open_make(lua_State *L, int lib);
 void lcs_open_data(lua_State *L, int lib);
+void lcs_open_series(lua_State *L, int lib); /* series.c, points.c */
+void lcs_open_points(lua_State *L, int lib);
 
 /* ---- trace.c ---- */
 /* Value `v` of `from`, or the tensor, as a value of trace `to`; no raising. */

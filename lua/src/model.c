@@ -121,7 +121,15 @@ static int dataset_gc(lua_State *L) {
   return 0;
 }
 
-/* core.dataset(name, options, seed) -> table of tensors */
+static void push_words(lua_State *L, const cst_words *w) {
+  lua_createtable(L, (int)w->n, 0);
+  for (size_t i = 0; i < w->n; i++) {
+    lua_pushstring(L, w->word[i]);
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+}
+
+/* core.dataset(name, options, seed) -> table of tensors and lists of strings */
 static int dataset_new(lua_State *L) {
   lcs_state *st = lcs_state_of(L);
   const cst_entry *e = lcs_check_entry(L, CST_KIND_DATASET, 1);
@@ -134,6 +142,10 @@ static int dataset_new(lua_State *L) {
   for (size_t i = 0; i < b->data.n; i++) {
     lcs_push_retained(L, b->data.tensor[i]);
     lua_setfield(L, -2, b->data.name[i]);
+  }
+  for (size_t i = 0; i < b->data.n_words; i++) {
+    push_words(L, &b->data.words[i]);
+    lua_setfield(L, -2, b->data.words[i].name);
   }
   return 1;
 }

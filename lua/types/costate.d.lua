@@ -674,10 +674,59 @@ function Dataset:draw(rng, n) end
 ---@param options { size: integer, shuffle?: boolean }
 ---@return function
 function Dataset:batches(options) end
----@param options { test: number, seed?: integer }
+---Every row, as one batch.
+---@return table<string, costate.Tensor>
+function Dataset:all() end
+---Rows are dealt at random, those that agree in the field `by` together; one trajectory is cut in time.
+---@param options { test: number, seed?: integer, by?: string }
 ---@return costate.Dataset train
 ---@return costate.Dataset test
 function Dataset:split(options) end
+
+---Series at irregular times: what cs.dataset "long", "physionet", "activity", "periodic", "spirals2d", "pendulums" and
+---"poisson_sampled" give, and every registered data set with rows t, y, mask, lengths. Sets are checked when made:
+---empty series, times that do not ascend, values that are not finite, channels never observed are errors.
+---Split by id unless told otherwise. With normalise = "standard" both parts have the scale of the training part.
+---@class costate.Series : costate.Dataset
+---@field t costate.Tensor f64 rows [N, T]: ascending, the last one repeated beyond the end
+---@field y costate.Tensor rows [N, T, C]: 0 where not observed
+---@field mask costate.Tensor rows [N, T, C]: 1 where observed
+---@field lengths costate.Tensor f64 rows [N]: times of a row, 1 .. T
+---@field channels string[] names of the C channels
+---@field shared_times? costate.Tensor f64 [T]: when all rows have the same times
+---@field label? costate.Tensor rows [N]; or i64 [N, T], of every point, -1 beyond the end
+---@field classes? string[] names of the labels 0, 1, ..
+---@field statics? costate.Tensor rows [N, S]
+---@field static_names? string[]
+---@field id? costate.Tensor i64 rows [N]
+---@field ids? string[] as the file has them
+---@field dropped? integer ids without an observation
+---@field mean? number[] of the channels, before they were standardised: measured = mean + std * y
+---@field std? number[]
+local Series = {}
+---The same series with every channel at mean 0 and deviation 1, or on the scale of another standardised set.
+---@param options? { like?: costate.Series }
+---@return costate.Series
+function Series:standardise(options) end
+---Batches in which `seen` (t, y, mask, lengths) is what an encoder may look at and t, y, mask, lengths are to be
+---predicted. Interpolation: `count` or the share `keep` (0.5) of each row's times are seen, chosen at random anew
+---each epoch unless `fixed`; all times are predicted, or the hidden ones. Extrapolation: the first `share` (0.5) of each
+---row's span is seen, the rest predicted. Where nothing is left to predict, a row has one time and nothing observed.
+---@param options { kind: "interpolation"|"extrapolation", keep?: number, count?: integer, predict?: "all"|"hidden", fixed?: boolean, share?: number, seed?: integer }
+---@return costate.Task
+function Series:task(options) end
+
+---@class costate.Task
+---@field channels string[]
+local Task = {}
+---@param options { size: integer, shuffle?: boolean }
+---@return function
+function Task:batches(options) end
+---Every row, as one batch; other draws (0, 1, ..) see other points.
+---@param draw? integer
+---@return table<string, any>
+function Task:all(draw) end
+
 
 ---@class costate.Rng
 local Rng = {}

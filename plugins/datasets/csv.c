@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * csv: columns of a file of comma-separated values as the tensors "t" [N] (the time column, if
- * named) and "y" [N, columns], and each column once more under its own name. Where a field is a marker of
- * missing values, y is NaN and "mask" [N, columns] is 0, elsewhere 1.
+ * named) and "y" [N, columns], and each column once more under its own name. Where a field is a
+ * marker of missing values, y is NaN and "mask" [N, columns] is 0, elsewhere 1.
  */
-#include <locale.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include "csv_table.h"
 #include "systems.h"
@@ -22,37 +19,6 @@ typedef struct job {
   size_t n;            /* how many */
 } job;
 
-/* Whether the comma-separated `list` has `word` (of n characters) as an entry. */
-static bool listed(const char *list, const char *word, size_t n) {
-  for (const char *p = list;; p++) {
-    size_t length = strcspn(p, ",");
-    if (length == n && memcmp(p, word, n) == 0) return true;
-    p += length;
-    if (!*p) return false;
-  }
-}
-
-static cst_status unknown_column(const job *j, const char *name, size_t n) {
-  char known[256] = "";
-  size_t at = 0;
-  for (size_t i = 0; i < j->table.columns && at < sizeof known; i++)
-    at += (size_t)snprintf(known + at, sizeof known - at, "%s%s", i ? ", " : "", j->table.field[i]);
-  if (at >= sizeof known) memcpy(known + sizeof known - 4, "...", 4);
-  return j->host->fail(j->host, CST_EINVAL, "%s has no column '%.*s'; its columns are %s", j->path,
-                       (int)n, name, known);
-}
-
-static cst_status find_column(const job *j, const char *name, size_t n, size_t *column) {
-  for (size_t i = 0; i < j->table.columns; i++) {
-    const char *field = j->table.field[i];
-    if (strlen(field) == n && memcmp(field, name, n) == 0) {
-      *column = i;
-      return CST_OK;
-    }
-  }
-  return unknown_column(j, name, n);
-}
-
 /* The columns named in `list`, or all but the time column (SIZE_MAX: none). */
 static cst_status choose_columns(job *j, const char *list, size_t time) {
   size_t most = j->table.columns + 1;
@@ -62,34 +28,20 @@ static cst_status choose_columns(job *j, const char *list, size_t time) {
   if (!*list)
     for (size_t i = 0; i < j->table.columns; i++)
       if (i != time) j->column[j->n++] = i;
-  for (const char *p = list; *p; p += *p == ',') {
-    p += strspn(p, " ");
-    size_t whole = strcspn(p, ","), length = whole;
-    while (length && p[length - 1] == ' ') length--;
-    CST_TRY(find_column(j, p, length, &j->column[j->n++]));
-    p += whole;
-  }
+  const char *name;
+  size_t n;
+  while (csv_next(&list, &name, &n))
+    CST_TRY(csv_find(j->host, j->path, &j->table, name, n, &j->column[j->n++]));
   if (j->n) return CST_OK;
   return j->host->fail(j->host, CST_EINVAL, "%s has only the time column", j->path);
-}
-
-/* Decimal notation alone: no hexadecimal, no "nan". The locale is "C" here. */
-static bool parse_number(const char *text, double *x) {
-  size_t n = strlen(text);
-  if (n == 0 || strspn(text, "0123456789+-.eE") != n) return false;
-  char *end;
-  *x = strtod(text, &end);
-  return *end == 0 && isfinite(*x);
 }
 
 static cst_status read_cell(const job *j, size_t record, size_t column, bool optional, double *x) {
   const char *text = j->table.field[record * j->table.columns + column];
   *x = (double)NAN;
-  if (optional && j->missing && listed(j->missing, text, strlen(text))) return CST_OK;
-  if (parse_number(text, x)) return CST_OK;
-  return j->host->fail(j->host, CST_EIO, "%s:%zu: column '%s': %s%.40s%s is not a number%s",
-                       j->path, j->table.line[record], j->table.field[column],
-                       *text ? "'" : "an empty field", text, *text ? "'" : "",
+  if (optional && j->missing && csv_listed(j->missing, text, strlen(text))) return CST_OK;
+  if (csv_number(text, x)) return CST_OK;
+  return csv_no_number(j->host, j->path, &j->table, record, column,
                        optional ? " (options: columns chooses, missing names a marker)" : "");
 }
 
@@ -121,15 +73,13 @@ static cst_status fill_values(const job *j, const double **y_out) {
   return CST_OK;
 }
 
-static bool can_name_tensor(const char *name) {
-  return *name && strlen(name) < 256;
-}
+static bool can_name_tensor(const char *name) { return *name && strlen(name) < 256; }
 
 /* Each column by its own name, unless that is taken: by another tensor or an earlier choice. */
 static cst_status fill_columns(const job *j, const double *y) {
   for (size_t i = 0; i < j->n; i++) {
     const char *name = j->table.field[j->column[i]];
-    bool taken = !can_name_tensor(name) || listed("t,y,mask", name, strlen(name));
+    bool taken = !can_name_tensor(name) || csv_listed("t,y,mask", name, strlen(name));
     for (size_t k = 0; k < i; k++) taken |= strcmp(name, j->table.field[j->column[k]]) == 0;
     if (taken) continue;
     double *x = NULL;
@@ -139,15 +89,20 @@ static cst_status fill_columns(const job *j, const double *y) {
   return CST_OK;
 }
 
-static cst_status fill(job *j, const cst_options *o) {
+typedef struct request {
+  job *j;
+  const cst_options *o;
+} request;
+
+static cst_status fill(void *arg) {
+  job *j = ((request *)arg)->j;
+  const cst_options *o = ((request *)arg)->o;
   const char *time = cst_option_string(o, "time"), *columns = cst_option_string(o, "columns");
-  const char *separator = cst_option_string(o, "separator");
+  char separator;
   size_t time_column = SIZE_MAX;
-  if (strlen(separator) != 1 || strchr("\"#\r\n", *separator))
-    return j->host->fail(j->host, CST_EINVAL,
-                         "csv: the separator must be one character, such as ',' or ';'");
-  CST_TRY(csv_read(j->host, j->path, *separator, &j->table));
-  if (*time) CST_TRY(find_column(j, time, strlen(time), &time_column));
+  CST_TRY(csv_separator(j->host, o, &separator));
+  CST_TRY(csv_read(j->host, j->path, separator, &j->table));
+  if (*time) CST_TRY(csv_find(j->host, j->path, &j->table, time, strlen(time), &time_column));
   CST_TRY(choose_columns(j, columns, time_column));
   if (*time) CST_TRY(fill_time(j, time_column));
   const double *y = NULL;
@@ -160,12 +115,7 @@ static cst_status csv_build(const cst_host *host, const cst_options *o, uint64_t
   (void)seed;
   job j = {.host = host, .d = d, .path = cst_option_string(o, "path")};
   if (cst_option_get(o, "missing")->given) j.missing = cst_option_string(o, "missing");
-  locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-  if (!plain) return host->fail(host, CST_ENOMEM, "csv: no memory for a locale");
-  locale_t before = uselocale(plain); /* of this thread alone */
-  cst_status st = fill(&j, o);
-  uselocale(before);
-  freelocale(plain);
+  cst_status st = csv_in_plain_locale(host, fill, &(request){&j, o});
   csv_free(host, &j.table);
   host->free(host, j.column);
   return st;

@@ -6,7 +6,7 @@
 #include "csv_table.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <zlib.h>
 
 typedef struct cursor {
   const cst_host *host;
@@ -22,14 +22,24 @@ static cst_status io_failure(const cst_host *host, const char *path, int error) 
   return host->fail(host, CST_EIO, "%s: %s", path, reason);
 }
 
+static cst_status read_failure(const cst_host *host, const char *path, gzFile f) {
+  int code = Z_OK;
+  const char *reason = gzerror(f, &code);
+  if (code == Z_ERRNO) return io_failure(host, path, errno);
+  return host->fail(host, CST_EIO, "%s: damaged gzip file: %s", path, reason);
+}
+
 /* All bytes of the file and one more; *n does not count it. */
-static cst_status slurp(const cst_host *host, FILE *f, const char *path, char **text, size_t *n) {
+static cst_status slurp(const cst_host *host, gzFile f, const char *path, char **text, size_t *n) {
   size_t capacity = 1 << 16;
   *text = host->alloc(host, capacity);
   for (*n = 0; *text;) {
-    *n += fread(*text + *n, 1, capacity - 1 - *n, f);
-    if (ferror(f)) return io_failure(host, path, errno);
-    if (*n < capacity - 1) return CST_OK;
+    size_t room = capacity - 1 - *n;
+    int got = gzread(f, *text + *n, room < INT32_MAX ? (unsigned)room : INT32_MAX);
+    if (got < 0) return read_failure(host, path, f);
+    *n += (size_t)got;
+    if (got == 0) return CST_OK;
+    if (*n < capacity - 1) continue;
     char *larger = host->alloc(host, 2 * capacity);
     if (larger) memcpy(larger, *text, *n);
     host->free(host, *text);
@@ -96,7 +106,8 @@ static cst_status take_field(cursor *c, char **field, bool *more) {
     take_plain(c, field, &field_end);
   }
   *more = c->p < c->end && *c->p == c->separator;
-  if (*more) c->p++;
+  if (*more)
+    c->p++;
   else if (c->p < c->end && !take_line_end(c))
     return c->host->fail(c->host, CST_EIO, "%s:%zu: text follows a closing quote", c->path,
                          c->line);
@@ -158,11 +169,13 @@ static cst_status parse(cursor *c, csv_table *t) {
 
 cst_status csv_read(const cst_host *host, const char *path, char separator, csv_table *t) {
   *t = (csv_table){0};
-  FILE *f = fopen(path, "rb");
-  if (!f) return io_failure(host, path, errno);
+  errno = 0;
+  gzFile f = gzopen(path, "rb");
+  if (!f) return io_failure(host, path, errno ? errno : ENOMEM);
   size_t n = 0;
   cst_status st = slurp(host, f, path, &t->text, &n);
-  fclose(f);
+  if (gzclose_r(f) == Z_BUF_ERROR && st == CST_OK)
+    st = host->fail(host, CST_EIO, "%s: damaged gzip file: it ends too early", path);
   CST_TRY(st);
   cursor c = {host, path, t->text, t->text + n, 1, separator};
   return parse(&c, t);

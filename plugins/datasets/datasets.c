@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * datasets: trajectories of known systems, and columns of files.
+ * datasets: trajectories of known systems, columns of files, and sets of series at irregular times.
  */
 #include "systems.h"
 
 static cst_status init(const cst_host *host) {
-  const cst_dataset_type *const all[] = {&dataset_cubic_spiral, &dataset_lotka_volterra,
-                                         &dataset_lorenz, &dataset_csv};
+  const cst_dataset_type *const all[] = {
+      &dataset_cubic_spiral, &dataset_lotka_volterra, &dataset_lorenz,          &dataset_csv,
+      &dataset_long,         &dataset_periodic,       &dataset_spirals2d,       &dataset_pendulums,
+      &dataset_poisson_sampled, &dataset_physionet,   &dataset_activity};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)
     CST_TRY(host->register_dataset(host, all[i]));
   return CST_OK;

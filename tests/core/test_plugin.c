@@ -468,7 +468,7 @@ static cst_status build_set(const cst_host *h, const cst_options *o, uint64_t se
   CST_TRY(h->dataset_tensor(d, "t", CST_F64, 1, (int64_t[1]){3}, false, &t));
   CST_TRY(h->dataset_tensor(d, "y", CST_F32, 2, (int64_t[2]){2, 3}, true, &y));
   ((double *)t)[2] = (double)seed;
-  return CST_OK;
+  return h->dataset_words(d, "channels", 2, (const char *const[]){"hare", "lynx"});
 }
 static cst_status build_set_twice(const cst_host *h, const cst_options *o, uint64_t seed,
                                   cst_dataset_spec *d) {
@@ -476,6 +476,15 @@ static cst_status build_set_twice(const cst_host *h, const cst_options *o, uint6
   (void)o, (void)seed;
   h->dataset_tensor(d, "t", CST_F64, 1, (int64_t[1]){3}, false, &t);
   h->dataset_tensor(d, "t", CST_F64, 1, (int64_t[1]){3}, false, &t);
+  return CST_OK;
+}
+
+static cst_status build_words_twice(const cst_host *h, const cst_options *o, uint64_t seed,
+                                    cst_dataset_spec *d) {
+  void *t;
+  (void)o, (void)seed;
+  h->dataset_tensor(d, "t", CST_F64, 1, (int64_t[1]){3}, false, &t);
+  h->dataset_words(d, "t", 0, NULL);
   return CST_OK;
 }
 
@@ -488,12 +497,15 @@ MODEL(wrong, declare_wrong);
 static const cst_dataset_type set = {.struct_size = sizeof set, .name = "set", .build = build_set};
 static const cst_dataset_type set_twice = {
     .struct_size = sizeof set_twice, .name = "set_twice", .build = build_set_twice};
+static const cst_dataset_type words_twice = {
+    .struct_size = sizeof words_twice, .name = "words_twice", .build = build_words_twice};
 
 static cst_status init_models(const cst_host *h) {
   CST_TRY(h->register_model(h, &all));
   CST_TRY(h->register_model(h, &twice));
   CST_TRY(h->register_model(h, &wrong));
   CST_TRY(h->register_dataset(h, &set));
+  CST_TRY(h->register_dataset(h, &words_twice));
   return h->register_dataset(h, &set_twice);
 }
 static const cst_plugin models = {.abi_version = CST_ABI, .struct_size = sizeof models,
@@ -580,10 +592,17 @@ static void test_dataset(void) {
   CU_ASSERT_EQUAL(d.tensor[1]->type.space, CST_ROW);
   CU_ASSERT_EQUAL(d.tensor[0]->type.space, CST_SHARED);
   CU_ASSERT_EQUAL(cst_tensor_get(d.tensor[0], 2), 9);
+  CU_ASSERT_EQUAL_FATAL(d.n_words, 1);
+  CU_ASSERT_STRING_EQUAL(d.words[0].name, "channels");
+  CU_ASSERT_EQUAL_FATAL(d.words[0].n, 2);
+  CU_ASSERT_STRING_EQUAL(d.words[0].word[1], "lynx");
   cst_dataset_free(ctx, &d);
   CU_ASSERT_EQUAL(cst_dataset_build(ctx, cst_find(ctx, CST_KIND_DATASET, "set_twice"), NULL, 9, &d),
                   CST_EEXISTS);
   expect_message("dataset 'models.set_twice' makes tensor 't' twice");
+  CU_ASSERT_EQUAL(cst_dataset_build(ctx, cst_find(ctx, CST_KIND_DATASET, "words_twice"), NULL, 9, &d),
+                  CST_EEXISTS);
+  expect_message("dataset 'models.words_twice' makes word list 't' twice");
   CU_ASSERT_EQUAL(cst_memory_of(ctx).live_blocks, live);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The small parts when memory runs out: a data set, a model, a loss, an optimizer's options, a GSL
+ * The small parts when memory runs out: data sets, a model, a loss, an optimizer's options, a GSL
  * stepper and a linear system are made under an allocator that fails at its k-th request, for every k, and then
  * from the k-th on. Whatever failed says so and leaves nothing behind.
  */
@@ -42,6 +42,21 @@ static cst_status dataset(cst_context *ctx, const char *name, const cst_given *g
   cst_dataset_free(ctx, &d);
   cst_options_free(ctx, o);
   return st;
+}
+
+/* What is read in long format, and a set that is made. */
+static cst_status two_series(cst_context *ctx) {
+  char path[512];
+  snprintf(path, sizeof path, "%s/small_long.csv", getenv("COSTATE_TEST_DATA"));
+  const cst_given table[] = {{.name = "path", .kind = CST_STRING, .string = path},
+                             {.name = "id", .kind = CST_STRING, .string = "id"},
+                             {.name = "time", .kind = CST_STRING, .string = "t"},
+                             {.name = "columns", .kind = CST_STRING, .string = "a,b"},
+                             {.name = "statics", .kind = CST_STRING, .string = "sex"},
+                             {.name = "label", .kind = CST_STRING, .string = "died"}};
+  const cst_given few[] = {{.name = "series", .kind = CST_INTEGER, .integer = 2}};
+  CST_TRY(dataset(ctx, "datasets.long", table, 6));
+  return dataset(ctx, "datasets.poisson_sampled", few, 1);
 }
 
 static cst_status two_datasets(cst_context *ctx) {
@@ -145,6 +160,7 @@ static cst_status scenario(failing *f) {
   cst_context *ctx = cst_context_new(&allocator);
   if (!ctx) return CST_ENOMEM;
   cst_status st = two_datasets(ctx);
+  if (st == CST_OK) st = two_series(ctx);
   if (st == CST_OK) st = model_and_loss(ctx);
   if (st == CST_OK) st = optimizer(ctx);
   if (st == CST_OK) st = stepper(ctx);

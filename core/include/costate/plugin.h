@@ -181,6 +181,9 @@ struct cst_host {
 
   /* A solver by name, its plugin loaded if need be; NULL: there is none, the context has the reason. */
   const cst_solver_type *(*find_solver)(const cst_host *h, const char *name);
+
+  /* A named list of words of the data set, such as the names of its channels. They are copied. */
+  cst_status (*dataset_words)(cst_dataset_spec *d, const char *name, size_t n, const char *const *word);
 };
 
 /* ---- the descriptor -------------------------------------------------------------------------- */

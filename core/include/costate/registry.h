@@ -109,10 +109,18 @@ void cst_layout_free(cst_context *ctx, cst_layout *l);
 cst_status cst_layout_initialise(cst_context *ctx, const cst_layout *l, cst_dtype dtype,
                                  uint64_t seed, const char *name, void *theta);
 
+typedef struct cst_words { /* a named list */
+  char *name;
+  char **word;
+  size_t n;
+} cst_words;
+
 typedef struct cst_dataset {
   const char **name;
   cst_tensor **tensor;
   size_t n;
+  cst_words *words; /* n_words lists */
+  size_t n_words;
 } cst_dataset;
 cst_status cst_dataset_build(cst_context *ctx, const cst_entry *dataset, const cst_options *o,
                              uint64_t seed, cst_dataset *out);
