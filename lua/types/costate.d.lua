@@ -561,7 +561,10 @@ function Control:slope(t) end
 function costate.control(times, values, kind) end
 
 ---A recurrence: body(carry, x) -> carry [, output] along an axis (the second of rows, else the first).
----Beyond its length a row keeps its carry and outputs zeros.
+---Beyond its length a row keeps its carry and outputs zeros; in reverse it begins at its own last entry. Where the
+---body keeps rows apart (no mean over the batch, no draws) it runs on the rows under way alone: the cost goes with
+---the lengths, solves in the body included. Rows that share the steps of a solve (control = "batch") share them with
+---the rows under way; with control = "row" or steps of fixed size a row has the same bits whoever is beside it.
 ---@param body fun(carry: any, x: any): any, any
 ---@param carry any a value or a table of values
 ---@param xs any
