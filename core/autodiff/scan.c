@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "autodiff/program_internal.h"
 #include "autodiff/strided.h"
 
 /* Where the scanned axis stands in a value of so many axes, itself included: entries of few axes get
@@ -152,6 +153,15 @@ void cst_scan_move(const cst_operand *stack, size_t rows, int axis, int64_t e, v
   else cst_copy_strided(size, rank, dim, at, s, entry, d);
 }
 
+cst_status cst_scan_body(const scan_frame *f, size_t rows) {
+  const cst_function *body = scan_body(f->c->q->attrs);
+  cst_workspace *w = f->s->workspace;
+  for (uint32_t i = 0; i < body->n_in; i++) cst_workspace_put(w, i, f->in[i]);
+  for (uint32_t i = 0; i < body->n_out; i++) cst_workspace_put(w, body->n_in + i, f->out[i]);
+  cst_workspace_run(w)->scan_rows += rows;
+  return cst_workspace_execute_first(w, rows);
+}
+
 static void stack_out(const scan_frame *f, size_t output, int64_t e, void *entry) {
   const cst_call *c = f->c;
   if (c->p[c->q->n_in + output])
@@ -170,7 +180,7 @@ static cst_status one_entry(scan_frame *f, int64_t e, int now) {
     f->in[k] = s->x[i];
   }
   for (size_t i = 0; i < f->n_ys; i++) f->out[f->n_carry + i] = f->c->p[f->c->q->n_in + f->n_carry + i] ? s->y[i] : NULL;
-  CST_TRY(cst_program_run(s->workspace, f->rows, f->in, f->out));
+  CST_TRY(cst_scan_body(f, f->rows));
   for (size_t i = 0; i < f->n_ys; i++) stack_out(f, f->n_carry + i, e, s->y[i]);
   return CST_OK;
 }
@@ -217,7 +227,6 @@ static cst_status scan_run(const cst_call *c) {
     cst_scan_key(&f, e);
     CST_TRY(one_entry(&f, e, now));
   }
-  cst_workspace_run(f.s->workspace)->scan_rows += f.rows * (size_t)length;
   for (size_t i = 0; i < f.n_carry; i++)
     if (c->p[c->q->n_in + i]) memcpy(c->p[c->q->n_in + i], f.s->carry[now][i], cst_scan_bytes(c, (uint32_t)i));
   cst_scan_leave(&f);

@@ -44,6 +44,9 @@ typedef struct scan_frame {
 void cst_scan_move(const cst_operand *stack, size_t rows, int axis, int64_t e, void *data, void *entry, bool into);
 /* The frame of a run, whose body counts anew. */
 scan_frame cst_scan_enter(const cst_call *c);
+/* The body on the first rows. Whoever runs a scan on fewer rows than it was made for knows that the body keeps
+ * rows apart. */
+cst_status cst_scan_body(const scan_frame *f, size_t rows);
 /* Adds what the body counted. */
 void cst_scan_leave(const scan_frame *f);
 /* The key of random draws of an entry. */

@@ -153,15 +153,6 @@ static void take_entry(ragged *r, int64_t e) {
   }
 }
 
-static cst_status run_body(const ragged *r) {
-  const scan_frame *f = &r->f;
-  cst_workspace *w = f->s->workspace;
-  for (uint32_t i = 0; i < r->body->n_in; i++) cst_workspace_put(w, i, f->in[i]);
-  for (uint32_t i = 0; i < r->body->n_out; i++) cst_workspace_put(w, r->body->n_in + i, f->out[i]);
-  cst_workspace_run(w)->scan_rows += r->n;
-  return cst_workspace_execute_first(w, r->n);
-}
-
 static cst_status one_entry(ragged *r, int64_t e) {
   scan_frame *f = &r->f;
   scan_state *s = f->s;
@@ -171,7 +162,7 @@ static cst_status one_entry(ragged *r, int64_t e) {
   }
   take_entry(r, e);
   for (size_t i = 0; i < f->n_ys; i++) f->out[f->n_carry + i] = f->c->p[f->c->q->n_in + f->n_carry + i] ? s->y[i] : NULL;
-  CST_TRY(run_body(r));
+  CST_TRY(cst_scan_body(f, r->n));
   for (size_t i = 0; i < f->n_ys; i++)
     stack_out(r, f->n_carry + i, type_of(r, r->body->outputs[f->n_carry + i]), e, s->y[i]);
   r->now = !r->now;

@@ -222,7 +222,29 @@ describe("a scan over rows of different lengths", function()
     assert(one == two)
   end)
 
+  it("holds scans and flows with events, whose rows have their own too", function()
+    local falls = cs.ode { control = "row", solver = "rk4", step = 0.25, field = function(_, y) return -y end,
+      events = { { when = function(_, y) return y:column(1) - 0.5 end, most = 2,
+        reset = function(_, y) return y + cs.tensor { 0.7, 0, 0 } end } } }
+    local function body(h, v)
+      local low = falls(cs.abs(h) + 0.1, { 0, 1 }):slice(2, 2, 2):reshape(h.shape[1], D)
+      local inner = cs.scan(function(c, a) return cs.tanh(c + column(a)) end, low, cs.stack({ v.gap, v.gap * 2 }, 2))
+      return gru(inner, v.x), h * h
+    end
+    compare("nested", body, h0, 1e-13)
+    gradients(body, nil, { gru }, 1e-11)
+  end)
+
   it("runs all rows where they depend on each other, or on more than rows", function()
+    local function counts(body)
+      local _, stats = program_of(function() return (cs.scan(body, h0, { x = xs, gap = gaps }, { lengths = lengths })) end)()
+      return stats.scan_rows
+    end
+    assert(counts(function(h, v) return gru(h, v.x) end) == lengths:sum():item())
+    assert(counts(function(h, v) return gru(h, v.x) - h:mean() end) == B * T)
+    assert(counts(function(h, v)
+      return gru(cs.ode { field = function(_, y) return y:mean() - y end }:map(0, 1)(h), v.x)
+    end) == B * T)
     local c = cs.scan(function(h, v) return h * 0.5 + v - h:mean() end, h0:slice(2, 1, 1):reshape(B),
       xs:slice(3, 1, 1):reshape(B, T), { lengths = lengths })
     local expected = {}
