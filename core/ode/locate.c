@@ -244,7 +244,7 @@ static cst_status locate_run(const cst_call *c) {
 }
 
 /* Every row has a search of its own, where the captures that are of rows are given as rows. */
-static bool locate_apart(const cst_attrs *a, const cst_type *in, size_t n) {
+static bool locate_first_rows(const cst_attrs *a, const cst_type *in, size_t n) {
   const cst_event_plan *p = plan_of(a);
   uint32_t n_parts = p->solve->n_parts, n_caps = p->solve->field->n_captures;
   (void)n;
@@ -254,13 +254,13 @@ static bool locate_apart(const cst_attrs *a, const cst_type *in, size_t n) {
     if (in[n_parts + 2 + c].space != cst_field_capture(p->solve->field, c)->space) return false;
   for (uint32_t c = 0; c < p->field->n_captures; c++)
     if (in[n_parts + 2 + n_caps + c].space != cst_field_capture(p->field, c)->space) return false;
-  return in[n_parts + 1].space == CST_ROW;
+  return in[n_parts + 1].space == CST_ROW && (in[n_parts].rank == 1 || in[n_parts].space == CST_ROW);
 }
 
 static const cst_op locate = {
   .struct_size = sizeof(cst_op), .name = "locate", .n_in_min = 3, .n_in_max = 3 * MOST_VALUES, .flags = CST_OP_CONSTANT,
   .infer = locate_infer, .kernel = {locate_run, locate_run}, .state_new = locate_state_new,
-  .state_free = locate_state_free, .apart = locate_apart,
+  .state_free = locate_state_free, .first_rows = locate_first_rows,
 };
 
 cst_status cst_register_locate(const cst_host *h) { return h->register_op(h, &locate); }
