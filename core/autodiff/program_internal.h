@@ -63,6 +63,9 @@ static inline void cst_workspace_put(cst_workspace *w, size_t e, const void *to)
 }
 /* Runs with the externals as they were put. */
 cst_status cst_workspace_execute(cst_workspace *w, size_t rows);
+/* The same on the first rows of a program that mixes rows: the caller knows that it does in sums alone, which the
+ * other rows would add nothing to. */
+cst_status cst_workspace_execute_first(cst_workspace *w, size_t rows);
 
 /* A program for at most `rows` rows, of a function of more: chunks run in smaller buffers. */
 cst_status cst_program_new_for(cst_function *f, const bool *accumulate, size_t rows, cst_program **out);
@@ -93,3 +96,6 @@ cst_status cst_profile_kernel(cst_profile *to, const cst_program *p, cst_compile
 bool cst_node_mixes(const cst_graph *g, const cst_node *q);
 /* The same for its results alone, see cst_program_apart. */
 bool cst_node_meets(const cst_graph *g, const cst_node *q);
+/* Whether no node lets a row depend on another, nor on its place among them, so that what the graph computes for
+ * the first rows can be had without the others. Sums over rows may leave it. */
+bool cst_graph_first_rows(const cst_graph *g);

@@ -122,6 +122,11 @@ static cst_status check_rows(const cst_workspace *w, size_t rows) {
 cst_status cst_workspace_execute(cst_workspace *w, size_t rows) {
   const cst_program *p = w->p;
   if (rows != p->rows || p->rows != (size_t)p->f->graph->rows) CST_TRY(check_rows(w, rows));
+  return cst_workspace_execute_first(w, rows);
+}
+
+cst_status cst_workspace_execute_first(cst_workspace *w, size_t rows) {
+  const cst_program *p = w->p;
   cst_float_mode outer = cst_float_mode_enter();
   cst_status st = p->ctx->profile ? run_profiled(w, rows) : run_code(w, rows);
   cst_float_mode_leave(outer);

@@ -2,7 +2,8 @@
  *
  * Derivatives of a scan. Pullback: a scan the other way, over (stacked carries, xs, cotangents of the
  * stacks), that carries the cotangent of the carry and the sums for the captures. Tangent: a scan of
- * the body's tangent. Both are ordinary scans, so derivatives nest.
+ * the body's tangent. Both are ordinary scans, so derivatives nest; those of a ragged scan are ragged, with the
+ * same lengths: a row takes part in the same entries. What their bodies mix of rows are sums.
  */
 #include "autodiff/scan.h"
 
@@ -72,6 +73,7 @@ static cst_status back_function(back_body *b, const cst_graph *outer, cst_functi
 cst_status cst_scan_vjp(cst_graph *g, const cst_attrs *a, const cst_value *in, size_t n,
                            const cst_value *out, const cst_value *bar, const bool *want,
                            cst_value *in_bar) {
+  cst_value lengths = a->i[SCAN_RAGGED] ? in[--n] : CST_NONE;
   size_t n_carry = (size_t)a->i[SCAN_N_CARRY], n_xs = (size_t)a->i[SCAN_N_XS], n_ys = scan_n_ys(a);
   size_t n_caps = n - n_carry - n_xs, nc = 0, nx = 0;
   bool has[SCAN_MOST], has_stack[SCAN_MOST];
@@ -94,7 +96,8 @@ cst_status cst_scan_vjp(cst_graph *g, const cst_attrs *a, const cst_value *in, s
     if (has[i]) xs[nx++] = bar[n_carry + i];
   for (size_t i = 0; i < n_carry; i++)
     if (has_stack[i]) xs[nx++] = bar[n_carry + n_ys + i];
-  cst_value v = cst_graph_scan(g, f, carry, nc, xs, nx, in + n_carry + n_xs, n_caps, (int)a->i[SCAN_AXIS], !a->i[SCAN_REVERSE]);
+  cst_value v = cst_scan_node(g, f, carry, nc, xs, nx, in + n_carry + n_xs, n_caps, (int)a->i[SCAN_AXIS],
+                              !a->i[SCAN_REVERSE], lengths);
   cst_object_release(f);
   if (!v) return g->status;
   for (size_t i = 0; i < n_carry; i++)
@@ -136,6 +139,7 @@ static cst_status tangent_function(const cst_graph *outer, const cst_attrs *a, c
 cst_status cst_scan_jvp(cst_graph *g, const cst_attrs *a, const cst_value *in, size_t n,
                            const cst_value *out, const cst_value *dot, cst_value *out_dot) {
   (void)out;
+  cst_value lengths = a->i[SCAN_RAGGED] ? in[--n] : CST_NONE;
   size_t n_carry = (size_t)a->i[SCAN_N_CARRY], n_xs = (size_t)a->i[SCAN_N_XS], n_ys = scan_n_ys(a), nx = 0, np = 0;
   bool has[SCAN_MOST];
   cst_value carry[2 * SCAN_MOST], xs[2 * SCAN_MOST], caps[2 * SCAN_MOST];
@@ -154,7 +158,8 @@ cst_status cst_scan_jvp(cst_graph *g, const cst_attrs *a, const cst_value *in, s
   for (size_t i = n_carry + n_xs; i < n; i++) caps[np++] = in[i];
   for (size_t i = n_carry + n_xs; i < n; i++)
     if (has[i]) caps[np++] = dot[i];
-  cst_value v = cst_graph_scan(g, f, carry, 2 * n_carry, xs, nx, caps, np, (int)a->i[SCAN_AXIS], a->i[SCAN_REVERSE] != 0);
+  cst_value v = cst_scan_node(g, f, carry, 2 * n_carry, xs, nx, caps, np, (int)a->i[SCAN_AXIS],
+                              a->i[SCAN_REVERSE] != 0, lengths);
   cst_object_release(f);
   if (!v) return g->status;
   for (size_t i = 0; i < n_carry; i++) {

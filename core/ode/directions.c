@@ -112,12 +112,10 @@ void cst_directions_free(cst_directions *d) {
 
 /* Where its scalars begin, and how many bytes they are. */
 static size_t own_bytes(const cst_directions *d, uint32_t c) {
-  bool own = d->plan->per_row && d->row[c] && d->plan->field->rows > 1;
-  return own ? d->bytes[c] / d->plan->field->rows : d->bytes[c];
+  size_t all = d->plan->field->rows;
+  return d->row[c] && all ? d->bytes[c] / all * cst_solve_rows_now(d->s) : d->bytes[c];
 }
-static size_t own_offset(const cst_directions *d, uint32_t c) {
-  return own_bytes(d, c) < d->bytes[c] ? d->s->row * own_bytes(d, c) : 0;
-}
+static size_t own_offset(const cst_directions *d, uint32_t c) { return d->row[c] ? d->s->row * own_bytes(d, c) : 0; }
 
 /* moved[c] = x, or zeros, for the rows of the run; those of others are not read. */
 static void *put(const cst_directions *d, uint32_t c, const void *x) {
@@ -173,7 +171,7 @@ static cst_status again(void *directions, const void *y0, const void *const *cap
 
 /* t->y = [z0, y0_dot], z0 being the first value of the solve. */
 static void load(const cst_directions *d, cst_solve_state *t, const void *y0_dot) {
-  size_t size = element(d), rows = cst_solve_rows(d->plan);
+  size_t size = element(d), rows = cst_solve_rows_now(d->s);
   cst_solve_gather(d->s, d->first, 0, d->z);
   for (uint32_t p = 0; p < d->plan->n_parts; p++) {
     const cst_part *from = cst_solve_part(d->s, p), *dot = cst_solve_part(t, p + d->plan->n_parts);
@@ -187,6 +185,7 @@ static void load(const cst_directions *d, cst_solve_state *t, const void *y0_dot
 /* The tangent solve stands where the run of the forward solve does, on its schedule. */
 static cst_status choose(const cst_directions *d, cst_solve_state *t, const void *const *capture_dot) {
   uint32_t n_parts = d->plan->n_parts, k = d->n_captures;
+  if (!d->plan->per_row) cst_solve_resize(t, cst_solve_rows_now(d->s));
   for (uint32_t c = 0; c < d->n_captures; c++) {
     t->capture[c] = d->call->p[2 + n_parts + c];
     if (d->has[c]) t->capture[k++] = put(d, c, capture_dot ? capture_dot[c] : NULL);

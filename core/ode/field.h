@@ -61,6 +61,9 @@ typedef struct cst_field_rhs cst_field_rhs;
 cst_status cst_field_rhs_new(cst_field *f, size_t rows, const uint32_t *flags, const char *const *names,
                              uint32_t programs, cst_field_rhs **out);
 void cst_field_rhs_free(cst_field_rhs *r);
+/* From now on it is of this many rows, at most those it was made for: the field's first. Captures and their
+ * cotangents are to be bound anew. The field's rows must not depend on each other. */
+void cst_field_rhs_resize(cst_field_rhs *r, size_t rows);
 cst_rhs *cst_field_rhs_base(cst_field_rhs *r);
 /* Captures for the solves to come, in order; elements are read at every evaluation. */
 void cst_field_rhs_bind(cst_field_rhs *r, const void *const *capture, const cst_run *run);

@@ -229,7 +229,8 @@ static cst_status locate_run(const cst_call *c) {
   s->breaks.capture = (void **)(uintptr_t)(c->p + n_parts + 2);
   cst_field_rhs_bind(s->rhs, (const void *const *)(c->p + n_parts + 2), c->run);
   cst_field_rhs_bind(s->events, (const void *const *)(c->p + n_parts + 2 + p->solve->field->n_captures), c->run);
-  for (size_t row = 0; row < p->field->rows; row++) {
+  size_t rows = c->q->operand[0].type.space == CST_ROW ? c->rows : p->field->rows;
+  for (size_t row = 0; row < rows; row++) {
     cst_event found;
     cst_field_rhs_select(s->rhs, row), cst_field_rhs_select(s->events, row);
     load(s, c->p, row);
@@ -242,10 +243,24 @@ static cst_status locate_run(const cst_call *c) {
   return CST_OK;
 }
 
+/* Every row has a search of its own, where the captures that are of rows are given as rows. */
+static bool locate_first_rows(const cst_attrs *a, const cst_type *in, size_t n) {
+  const cst_event_plan *p = plan_of(a);
+  uint32_t n_parts = p->solve->n_parts, n_caps = p->solve->field->n_captures;
+  (void)n;
+  for (uint32_t i = 0; i < n_parts; i++)
+    if (in[i].space != CST_ROW) return false;
+  for (uint32_t c = 0; c < n_caps; c++)
+    if (in[n_parts + 2 + c].space != cst_field_capture(p->solve->field, c)->space) return false;
+  for (uint32_t c = 0; c < p->field->n_captures; c++)
+    if (in[n_parts + 2 + n_caps + c].space != cst_field_capture(p->field, c)->space) return false;
+  return in[n_parts + 1].space == CST_ROW && (in[n_parts].rank == 1 || in[n_parts].space == CST_ROW);
+}
+
 static const cst_op locate = {
   .struct_size = sizeof(cst_op), .name = "locate", .n_in_min = 3, .n_in_max = 3 * MOST_VALUES, .flags = CST_OP_CONSTANT,
   .infer = locate_infer, .kernel = {locate_run, locate_run}, .state_new = locate_state_new,
-  .state_free = locate_state_free,
+  .state_free = locate_state_free, .first_rows = locate_first_rows,
 };
 
 cst_status cst_register_locate(const cst_host *h) { return h->register_op(h, &locate); }

@@ -75,7 +75,7 @@ typedef struct cst_solve_state {
   cst_trajectory *trajectory; /* the same */
   bool undoable;           /* a gradient goes back from the end of the solve */
   cst_schedule *schedules; /* by run: one, or one a row */
-  size_t n_runs;
+  size_t n_runs, most_runs; /* of the present run, which may be on fewer rows than the field has */
   cst_schedule *followed;  /* by run: those, or those of the solve that this one follows */
   cst_schedule *schedule;  /* of the run under way */
   size_t row;              /* where its rows begin */
@@ -119,6 +119,10 @@ cst_status cst_solve_keep(void *arg, size_t i, void *y, bool *jumped);
 
 /* Rows that see each other have nothing of their own; `what` begins the message. */
 cst_status cst_field_refuse_coupled(cst_field *f, const char *what);
+/* Sets the rows of the run to come, the first of the field's. */
+void cst_solve_resize(cst_solve_state *s, size_t rows);
+/* Rows of the run under way. */
+size_t cst_solve_rows_now(const cst_solve_state *s);
 /* The largest memory of the record so far, and that of the schedule, go into the report. */
 void cst_solve_note_memory(cst_solve_state *s);
 cst_status cst_solve_state_new(cst_context *ctx, const cst_instruction *q, size_t rows, void **state);

@@ -18,7 +18,8 @@ struct cst_field_rhs {
   cst_rhs base;
   cst_field *field;
   cst_part *part;
-  size_t *part_offset, *part_n; /* by part in the field's order */
+  size_t *part_offset, *part_n, *part_place; /* by part in the field's order; which of `part` it is */
+  size_t most; /* scalars of a state vector of all rows */
   const char **name;
   uint32_t programs;
   unsigned n_workers;
@@ -28,6 +29,7 @@ struct cst_field_rhs {
   bool row_captures;                        /* some of them are rows */
   size_t *capture_n, *capture_step;         /* elements; bytes from row to row, 0: shared */
   size_t *residual_offset, *residual_step;  /* bytes */
+  uint32_t n_residuals; /* when this was made: the field may be derived later, for others */
   size_t chunk; /* rows of one, as the programs of the workspaces have it */
   size_t n_chunks, n_groups;
   size_t bar_scalars;     /* of shared captures with a cotangent, one group */

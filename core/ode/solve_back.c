@@ -84,6 +84,16 @@ static cst_status make_directions(const cst_instruction *q, back_state *b) {
                             &b->directions);
 }
 
+/* Scalars of captures in a run of so many rows; one of another type has no cotangent, nor room in theta. */
+static void count_captures(const cst_solve_plan *p, size_t rows, back_state *b) {
+  for (uint32_t c = 0; c < p->field->n_captures; c++) {
+    const cst_type *t = cst_field_capture(p->field, c);
+    cst_operand o = cst_operand_of(t);
+    size_t count = t->space == CST_ROW ? o.inner * rows : o.inner;
+    b->capture_count[c] = t->dtype == p->field->f->graph->real ? count : 0;
+  }
+}
+
 static cst_status back_state_new(cst_context *ctx, const cst_instruction *q, size_t rows, void **state) {
   (void)rows;
   cst_solve_plan *p = (cst_solve_plan *)q->attrs->object;
@@ -99,11 +109,7 @@ static cst_status back_state_new(cst_context *ctx, const cst_instruction *q, siz
   b->capture_count = cst_alloc(ctx, (n_caps + 1) * sizeof *b->capture_count);
   if (!b->y0_bar || !b->times_bar || !b->pointer || !b->capture_count) return CST_ENOMEM;
   b->value_bar = b->pointer + p->n_parts;
-  for (uint32_t c = 0; c < n_caps; c++) {
-    const cst_type *t = cst_field_capture(p->field, c); /* one of another type has no cotangent, nor room in theta */
-    b->capture_count[c] = t->dtype == p->field->f->graph->real ? cst_type_count(t) : 0;
-    if (moves(p, c)) b->capture_count[c] /= p->field->rows;
-  }
+  count_captures(p, cst_solve_rows(p), b);
   return make_directions(q, b);
 }
 
@@ -231,6 +237,7 @@ static cst_status back_run(const cst_call *c) {
   for (uint32_t i = 0, at = given + n_parts; i < n_parts; i++)
     b->value_bar[i] = (uint64_t)c->q->attrs->i[1] >> i & 1 ? c->p[at++] : NULL;
   void **capture_bar = b->value_bar + n_parts;
+  count_captures(p, cst_solve_rows_now(s), b);
   clear_outputs(c);
   for (uint32_t i = 0; i < n_caps; i++)
     capture_bar[i] = cst_field_capture(p->field, i)->dtype == p->field->f->graph->real ? output(c, n_parts + 1 + i) : NULL;

@@ -177,10 +177,24 @@ static cst_status solve_jvp(cst_graph *g, const cst_attrs *a, const cst_value *i
 /* One step size for all rows depends on all of them. */
 static bool solve_rows_apart(const cst_attrs *a) { return cst_solve_plan_of(a)->per_row; }
 
+/* The field keeps rows apart, and what is of rows is given as rows. One step size is that of the rows there are. */
+static bool solve_first_rows(const cst_attrs *a, const cst_type *in, size_t n) {
+  (void)n;
+  const cst_solve_plan *p = cst_solve_plan_of(a);
+  for (uint32_t i = 0; i < p->n_parts; i++)
+    if (in[i].space != CST_ROW) return false;
+  if (in[p->n_parts].rank > 1 && in[p->n_parts].space != CST_ROW) return false;
+  for (uint32_t c = 0; c < p->field->n_captures; c++)
+    if (in[p->n_parts + 1 + c].space != cst_field_capture(p->field, c)->space) return false;
+  return !p->timed && cst_field_compile(p->field, FIELD_EVAL) == CST_OK &&
+         (p->field->rows <= 1 || cst_program_separable(p->field->program[FIELD_EVAL], NULL));
+}
+
 static const cst_op solve = {
   .struct_size = sizeof(cst_op), .name = "solve", .n_in_min = 2, .n_in_max = MOST_VALUES, .infer = solve_infer,
   .kernel = {cst_solve_run, cst_solve_run}, .vjp = solve_vjp, .jvp = solve_jvp,
   .state_new = cst_solve_state_new, .state_free = cst_solve_state_free, .rows_apart = solve_rows_apart,
+  .first_rows = solve_first_rows,
 };
 cst_status cst_register_solve(const cst_host *h) {
   CST_TRY(h->register_op(h, &solve));
@@ -201,6 +215,7 @@ static void add_scan(cst_solve_report *to, void *state) {
   const cst_run *r = cst_workspace_run(cst_scan_workspace(state));
   to->forward.evaluations += r->nfe_forward, to->backward.evaluations += r->nfe_backward;
   to->forward.accepted += r->steps_accepted, to->forward.rejected += r->steps_rejected;
+  to->scan_rows += r->scan_rows;
 }
 
 cst_solve_report cst_workspace_solves(const cst_workspace *w) {

@@ -16,7 +16,7 @@ void cst_solve_state_free(cst_context *ctx, void *state) {
   cst_field_rhs_free(s->rhs);
   cst_tape_free(s->tape);
   cst_trajectory_free(s->trajectory);
-  for (size_t i = 0; s->schedules && i < s->n_runs; i++)
+  for (size_t i = 0; s->schedules && i < s->most_runs; i++)
     cst_schedule_free(ctx, &s->schedules[i]);
   cst_free(ctx, s->schedules);
   cst_free(ctx, s->breaks);
@@ -59,7 +59,7 @@ static cst_status make_memory(cst_solve_state *s) {
 cst_status cst_solve_state_make(cst_context *ctx, cst_solve_plan *p, bool recorded, cst_solve_state **out) {
   cst_solve_state *s = *out = cst_alloc(ctx, sizeof *s);
   if (!s) return CST_ENOMEM;
-  s->ctx = ctx, s->plan = p, s->n_runs = p->per_row ? p->field->rows : 1;
+  s->ctx = ctx, s->plan = p, s->n_runs = s->most_runs = p->per_row ? p->field->rows : 1;
   s->exact = p->o.exact || p->tangent || (recorded && p->gradient->needs & (CST_NEEDS_TAPE | CST_NEEDS_FINAL | CST_NEEDS_AGAIN | CST_NEEDS_TANGENT));
   if (p->per_row) CST_TRY(cst_field_refuse_coupled(p->field, "steps of each row's own for a field"));
   s->schedules = s->followed = s->schedule = cst_alloc(ctx, (s->n_runs + 1) * sizeof *s->schedules);
@@ -170,8 +170,15 @@ cst_status cst_solve_choose(cst_solve_state *s, const cst_operand *times, const 
   s->schedule = &s->followed[row];
   s->n_times = cst_times_count(&times->type);
   s->times = all + cst_times_of_row(&times->type, row);
-  return cst_knots_merge(s, row, cst_solve_rows(s->plan));
+  return cst_knots_merge(s, row, cst_solve_rows_now(s));
 }
+
+void cst_solve_resize(cst_solve_state *s, size_t rows) {
+  if (s->plan->per_row) s->n_runs = rows;
+  else cst_field_rhs_resize(s->rhs, rows);
+}
+
+size_t cst_solve_rows_now(const cst_solve_state *s) { return cst_field_rhs_base(s->rhs)->rows; }
 
 cst_integration cst_solve_way(cst_solve_state *s) {
   return (cst_integration){
@@ -218,6 +225,7 @@ static void forget(cst_solve_state *s) {
 cst_status cst_solve_run(const cst_call *c) {
   cst_solve_state *s = c->state;
   const cst_solve_plan *p = s->plan;
+  cst_solve_resize(s, c->q->operand[0].type.space == CST_ROW ? c->rows : p->field->rows);
   for (uint32_t i = 0; i < p->n_parts; i++) s->values[i] = c->p[c->q->n_in + i];
   for (uint32_t i = 0; i < p->field->n_captures; i++) s->capture[i] = c->p[p->n_parts + 1 + i];
   if (p->timed) s->capture[p->field->n_captures - 1] = s->clock;

@@ -99,7 +99,7 @@ static void take_group(const columns *c, size_t first, size_t stride, void *jac)
 }
 
 static cst_status make_vectors(cst_field_rhs *r, columns *c) {
-  size_t bytes = ((r->base.n + 1) * c->size + 63) & ~(size_t)63;
+  size_t bytes = ((r->most + 1) * c->size + 63) & ~(size_t)63;
   if (!r->tangent && !(r->tangent = cst_alloc(r->field->ctx, 3 * bytes))) return CST_ENOMEM;
   c->y_dot = r->tangent, c->dy = c->y_dot + bytes, c->dy_dot = c->dy + bytes;
   return CST_OK;

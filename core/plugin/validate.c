@@ -154,12 +154,23 @@ static const char *fault_of_optimizer(const cst_optimizer_type *t) {
   return "must have an option 'lr'";
 }
 
+static const char *fault_of_loss(const cst_loss_type *t) {
+  uint32_t optional = CST_HAS(t, n_optional) ? t->n_optional : 0;
+  return t->n_in <= optional ? "takes no inputs" : NULL;
+}
+
+static const char *fault_of_model(const cst_model_type *t) {
+  if (!CST_HAS(t, n_out) || t->n_out <= 1) return NULL;
+  return CST_HAS(t, build_all) && t->signature ? NULL : "has several outputs and lacks build_all or a signature";
+}
+
 static const char *fault_of(cst_kind kind, const void *type, bool core) {
   switch (kind) {
     case CST_KIND_OP: return fault_of_op(type, core);
     case CST_KIND_SOLVER: return fault_of_solver(type);
     case CST_KIND_OPTIMIZER: return fault_of_optimizer(type);
-    case CST_KIND_LOSS: return ((const cst_loss_type *)type)->n_in < 1 ? "takes no inputs" : NULL;
+    case CST_KIND_LOSS: return fault_of_loss(type);
+    case CST_KIND_MODEL: return fault_of_model(type);
     default: return NULL;
   }
 }

@@ -4,6 +4,7 @@ local core = require "costate.core"
 local trace = require "costate._trace"
 local made = require "costate._made"
 local options = require "costate._options"
+local signature = require "costate._signature"
 
 local M = { registered = {} }
 
@@ -82,7 +83,8 @@ local function plugin_model(entry, given)
   layout:initialise(core.seed(), self.name, flat)
   attach(self, list, flat)
   local tensors = self:tensors()
-  rawset(self, "eager", trace.eager(function(...) return core.build_model(entry.name, o, tensors, { ... }) end))
+  local build = trace.eager(function(...) return core.build_model(entry.name, o, tensors, { ... }) end)
+  rawset(self, "eager", entry.signature and signature.wrap(entry.name, entry.signature, build) or build)
   return self
 end
 

@@ -43,24 +43,26 @@ local function like(v, old)
   return v
 end
 
-local function record(body, carry, xs, specs, o)
+--- The body as a function. With `lengths` it keeps the rows that have ended itself, by the last of xs, which
+--- counts 0, 1, ...
+local function record(body, carry, xs, specs, axis, lengths)
   local rows = 0
   for _, x in ipairs(carry) do if x.rows then rows = x.shape[1] end end
   for _, x in ipairs(xs) do if x.rows then rows = x.shape[1] end end
   local tr <close> = core.trace(rows, true)
   local carry_shapes, x_shapes = {}, {}
   for i, c in ipairs(carry) do carry_shapes[i] = c.shape end
-  for i, x in ipairs(xs) do x_shapes[i] = element_shape(x, o.axis) end
+  for i, x in ipairs(xs) do x_shapes[i] = element_shape(x, axis) end
   local c = inputs_of(tr, carry, carry_shapes)
   local x = inputs_of(tr, xs, x_shapes)
-  local position = o.lengths and table.remove(x) -- the last input counts 0, 1, ...
+  local position = lengths and table.remove(x)
   local new, y = body(trace.rebuild(specs.carry, c), specs.xs and trace.rebuild(specs.xs, x) or nil)
   local new_list = trace.flatten(new)
   local y_list, _, y_spec = trace.flatten(y == nil and {} or y)
   if #new_list ~= #c then core.fail(("scan: the body must return a carry of %d parts"):format(#c)) end
   for i, v in ipairs(new_list) do new_list[i] = like(v, c[i]) end
-  if o.lengths then
-    local active = core.lt(position, o.lengths)
+  if lengths then
+    local active = core.lt(position, lengths)
     new_list, y_list = masked(active, new_list, c), masked(active, y_list)
   end
   local results = {}
@@ -81,6 +83,14 @@ local function shared(body, fn)
   return fn
 end
 
+--- 0, 1, ... n - 1 along the axis, as a sequence beside x.
+local function positions(x, n, axis)
+  local p, shape = core.iota(n), {}
+  if axis == 1 then return p end
+  for i = 1, axis do shape[i] = i == axis and n or x.shape[i] end
+  return core.broadcast_like(p, core.reshape(core.slice(core.reshape(x, { shape[1], n, -1 }), 3, 1, 1), { shape[1], n }))
+end
+
 --- cs.scan(body, carry, xs [, { lengths =, reverse =, axis = }]) -> carry, stacked outputs.
 --- body(carry, x) returns the next carry and, optionally, an output.
 local function scan(body, carry, xs, given)
@@ -97,15 +107,16 @@ local function scan(body, carry, xs, given)
   -- rows have the batch first, so they are scanned along the second axis
   o.axis = o.axis or (x_list[1].rows and 2 or 1)
   local _, n = element_shape(x_list[1], o.axis)
-  if o.lengths then x_list[#x_list + 1] = core.iota(n) end
-  if o.lengths and o.axis ~= 1 then
-    local wide, shape = x_list[1], {}
-    for i = 1, o.axis do shape[i] = i == o.axis and n or wide.shape[i] end
-    x_list[#x_list] = core.broadcast_like(x_list[#x_list], core.reshape(
-      core.slice(core.reshape(wide, { shape[1], n, -1 }), 3, 1, 1), { shape[1], n }))
+  local function node(mask, lengths)
+    local fn, captures, y_spec, n_carry = record(body, carry_list, x_list, { carry = carry_spec, xs = x_spec }, o.axis, mask)
+    local out = core.scan(shared(body, fn), carry_list, x_list, captures, o.axis - 1, o.reverse or false, lengths)
+    return out, y_spec, n_carry
   end
-  local fn, captures, y_spec, n_carry = record(body, carry_list, x_list, { carry = carry_spec, xs = x_spec }, o)
-  local out = core.scan(shared(body, fn), carry_list, x_list, captures, o.axis - 1, o.reverse or false)
+  local out, y_spec, n_carry = node(nil, o.lengths)
+  if not out then -- rows depend on each other, or not all that is carried is of rows: all run, the ended in vain
+    x_list[#x_list + 1] = positions(x_list[1], n, o.axis)
+    out, y_spec, n_carry = node(o.lengths)
+  end
   local carries, ys = {}, {}
   for i = 1, n_carry do carries[i] = out[i] end
   for i = n_carry + 1, #out do ys[i - n_carry] = out[i] end

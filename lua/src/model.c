@@ -87,15 +87,26 @@ static lcs_trace *need_trace(lua_State *L) {
   return tr;
 }
 
-/* core.build_model(name, options, parameters, inputs) -> Value */
+/* Raises the graph's error, if there is one. */
+static int push_outputs(lua_State *L, const cst_value *out, uint32_t n) {
+  luaL_checkstack(L, (int)n, "too many outputs");
+  for (uint32_t i = 0; i < n; i++) lcs_push_value(L, out[i]);
+  return (int)n;
+}
+
+/* core.build_model(name, options, parameters, inputs) -> Value, one for each output */
 static int build_model(lua_State *L) {
   const cst_model_type *type = lcs_check_entry(L, CST_KIND_MODEL, 1)->type;
   const cst_options *o = lcs_check_options(L, 2);
   lcs_trace *tr = need_trace(L);
   size_t n_params, n;
   cst_value *params = lift_numbers(L, tr, 3, &n_params), *in = lift_numbers(L, tr, 4, &n);
-  lcs_push_value(L, type->build(tr->graph, o, params, in, n));
-  return 1;
+  uint32_t n_out = CST_HAS(type, n_out) ? type->n_out : 1;
+  cst_value *out = lua_newuserdatauv(L, n_out * sizeof *out, 0);
+  memset(out, 0, n_out * sizeof *out);
+  if (n_out > 1) type->build_all(tr->graph, o, params, in, n, out);
+  else out[0] = type->build(tr->graph, o, params, in, n);
+  return push_outputs(L, out, n_out);
 }
 
 /* core.build_loss(name, options, inputs) -> Value */
@@ -105,10 +116,13 @@ static int build_loss(lua_State *L) {
   lcs_trace *tr = need_trace(L);
   size_t n;
   cst_value *in = lift_numbers(L, tr, 3, &n);
-  if (n != type->n_in)
-    return lcs_error(L, "loss '%s' takes %d values, got %d", lua_tostring(L, 1), (int)type->n_in,
-                     (int)n);
-  lcs_push_value(L, type->build(tr->graph, o, in));
+  uint32_t optional = CST_HAS(type, n_optional) ? type->n_optional : 0;
+  if (n > type->n_in || n + optional < type->n_in)
+    return lcs_error(L, "loss '%s' takes %d values%s, got %d", lua_tostring(L, 1), (int)type->n_in,
+                     optional ? ", the last may be left out" : "", (int)n);
+  cst_value *all = lua_newuserdatauv(L, type->n_in * sizeof *all, 0);
+  for (uint32_t i = 0; i < type->n_in; i++) all[i] = i < n ? in[i] : CST_NONE;
+  lcs_push_value(L, type->build(tr->graph, o, all));
   return 1;
 }
 

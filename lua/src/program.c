@@ -193,7 +193,7 @@ static void push_stats(lua_State *L, const cst_solve_stats *s) {
 }
 
 /* p:stats() -> what the solves of the last run did: forward, backward, solves, tape_bytes, checkpoints,
- * schedule_bytes, t, status */
+ * schedule_bytes, scan_rows, t, status */
 static int program_stats(lua_State *L) {
   cst_solve_report r = cst_workspace_solves(lcs_check_program(L, 1)->workspace);
   lua_createtable(L, 0, 6);
@@ -205,6 +205,7 @@ static int program_stats(lua_State *L) {
   set_count(L, "tape_bytes", r.tape_bytes);
   set_count(L, "checkpoints", r.checkpoints);
   set_count(L, "schedule_bytes", r.schedule_bytes);
+  set_count(L, "scan_rows", r.scan_rows);
   lua_pushnumber(L, r.t);
   lua_setfield(L, -2, "t");
   lua_pushstring(L, cst_status_name(r.status));

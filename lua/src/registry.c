@@ -99,6 +99,8 @@ static void push_entry(lua_State *L, const cst_entry *e) {
   lua_setfield(L, -2, "options");
   if (e->kind == CST_KIND_SOLVER) push_solver(L, e->type);
   if (e->kind == CST_KIND_GRADIENT) push_gradient(L, e->type);
+  const cst_model_type *model = e->kind == CST_KIND_MODEL ? e->type : NULL;
+  if (model && CST_HAS(model, signature)) set_string(L, "signature", model->signature);
 }
 
 /* Returns nil and the context's message. */

@@ -214,7 +214,15 @@ static int locate(lua_State *L) {
   return 2;
 }
 
-/* core.scan(body, carry, xs, captures, axis, reverse, outputs) -> carries and stacked outputs */
+/* Three lists as one. */
+static cst_value *join(lua_State *L, const cst_value *const list[3], const size_t n[3]) {
+  cst_value *all = lua_newuserdatauv(L, (n[0] + n[1] + n[2] + 1) * sizeof *all, 0), *at = all;
+  for (int i = 0; i < 3; at += n[i++]) memcpy(at, list[i], n[i] * sizeof *at);
+  return all;
+}
+
+/* core.scan(body, carry, xs, captures, axis, reverse [, lengths]) -> carries and stacked outputs; nothing when
+ * rows of such a body cannot end at lengths of their own */
 static int scan(lua_State *L) {
   cst_function *body = lcs_check_function(L, 1);
   lcs_trace *tr = need_trace(L, "a scan");
@@ -224,8 +232,16 @@ static int scan(lua_State *L) {
   int axis = (int)luaL_checkinteger(L, 5);
   luaL_argcheck(L, n_carry + n_xs + n_captures == body->n_in, 4, "one value for each input");
   luaL_argcheck(L, n_carry <= body->n_out, 2, "one result for each carry");
-  cst_value v = cst_graph_scan(tr->graph, body, carry, n_carry, xs, n_xs, captures, n_captures, axis,
-                               lua_toboolean(L, 6));
+  bool reverse = lua_toboolean(L, 6);
+  if (!lua_isnoneornil(L, 7)) {
+    cst_value lengths = cst_cast(tr->graph, lcs_lift(L, tr, 7), CST_F64);
+    cst_value *in = join(L, (const cst_value *[]){carry, xs, captures}, (const size_t[]){n_carry, n_xs, n_captures});
+    lcs_check(L, tr->graph->status);
+    if (!cst_scan_takes_lengths(tr->graph, body, in, n_carry, lengths, axis)) return 0;
+    cst_value v = cst_graph_scan_ragged(tr->graph, body, carry, n_carry, xs, n_xs, captures, n_captures, lengths, reverse);
+    return push_results(L, tr, v, body->n_out);
+  }
+  cst_value v = cst_graph_scan(tr->graph, body, carry, n_carry, xs, n_xs, captures, n_captures, axis, reverse);
   return push_results(L, tr, v, body->n_out);
 }
 

@@ -109,10 +109,30 @@ function Tensor:near(other, tolerance) end
 ---`==` and `<` cannot be seen by a trace: `<`, `<=`, `==` between values raise; use cs.lt ... cs.where.
 ---@class costate.Value: costate.Common
 
+---The models of the plugin nn, and under their names those that others add to it. A recurrent cell gives the
+---next state: h2 = cell(h, x), of h [.., units] and x [.., inputs]; it starts uniform within 1/sqrt(units).
+---@class costate.Nets: table<string, fun(options: table): costate.Model>
+---@field mlp fun(options: table): costate.Model { 2, 50, 2, activation =, final =, init =, scale =, bias = }
+---@field linear fun(options: table): costate.Model { 2, 3, activation =, .. }
+---@field rnn fun(options: { inputs: integer, units: integer, activation?: "tanh"|"relu", name?: string }): costate.Model
+---@field gru fun(options: { inputs: integer, units: integer, name?: string }): costate.Model
+---@field lstm fun(options: { inputs: integer, units: integer, name?: string }): costate.Model a state is { h =, c = }
+---@field gru_d fun(options: { inputs: integer, units: integer, name?: string }): costate.Model GRU with decay:
+---h2 = cell(h, { x =, mask =, last =, since =, mean = }), what was seen last of each channel, the time since, its mean
+
+---Losses: means over all elements; and sums by row, [B], for bounds on the evidence. A mask, 1 where observed
+---and else 0, may be left out; what it hides has no influence, NaN too. With keep = 2 two axes stay: [B, K].
+---@class costate.Losses: table<string, fun(...: costate.Operand|table): costate.Array>
+---@field gaussian_log_likelihood fun(mean: costate.Operand, std: costate.Operand, y: costate.Operand, mask?: costate.Operand|table, options?: { keep?: integer }): costate.Array
+---@field bernoulli_log_likelihood fun(logits: costate.Operand, y: costate.Operand, mask?: costate.Operand|table, options?: { keep?: integer }): costate.Array
+---@field categorical_log_likelihood fun(logits: costate.Operand, y: costate.Operand, mask?: costate.Operand|table, options?: { keep?: integer }): costate.Array y: i64 classes [..] or probabilities [.., C]
+---@field kl_standard_normal fun(mean: costate.Operand, std: costate.Operand, options?: { keep?: integer }): costate.Array from N(0, I)
+---@field log_mean_exp fun(x: costate.Operand, options?: { axis?: integer }): costate.Array over one axis, the second by default: IWAE
+
 ---@class costate
 ---@field _VERSION string
----@field nn table<string, fun(options: table): costate.Model> models of the plugin nn: cs.nn.mlp { 2, 50, 2 }
----@field loss table<string, fun(...: costate.Operand|table): costate.Array> cs.loss.mae(y, target [, options])
+---@field nn costate.Nets models of the plugin nn: cs.nn.mlp { 2, 50, 2 }
+---@field loss costate.Losses cs.loss.mae(y, target [, options])
 ---@field optim table<string, fun(options?: table): table> cs.optim.adam { lr = 1e-3 }
 ---@field schedule costate.Schedules
 ---@field random costate.Random
@@ -541,7 +561,10 @@ function Control:slope(t) end
 function costate.control(times, values, kind) end
 
 ---A recurrence: body(carry, x) -> carry [, output] along an axis (the second of rows, else the first).
----Beyond its length a row keeps its carry and outputs zeros.
+---Beyond its length a row keeps its carry and outputs zeros; in reverse it begins at its own last entry. Where the
+---body keeps rows apart (no mean over the batch, no draws) it runs on the rows under way alone: the cost goes with
+---the lengths, solves in the body included. Rows that share the steps of a solve (control = "batch") share them with
+---the rows under way; with control = "row" or steps of fixed size a row has the same bits whoever is beside it.
 ---@param body fun(carry: any, x: any): any, any
 ---@param carry any a value or a table of values
 ---@param xs any

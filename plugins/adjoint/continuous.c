@@ -88,6 +88,7 @@ static size_t add_parts(continuous *b, size_t n, size_t first, const char *name)
 
 static cst_status lay_out(continuous *b) {
   const cst_rhs *f = b->p->rhs;
+  b->n_theta = f->n_captures; /* fewer than there is room for in a run of fewer rows */
   size_t n_theta = b->kind->theta && continuous_wants_theta(b->p) ? b->n_theta : 0;
   size_t n_stage = (1 + b->kind->z) * f->n_stage, n = 0;
   bool seminorm = b->options ? cst_option_boolean(b->options, "seminorm") : b->kind->seminorm;

@@ -40,7 +40,7 @@ struct continuous {
   cst_integrator *integrator;
   const cst_solver_type *solver; /* backwards */
   double rtol, atol, step;       /* the same */
-  size_t size, n_theta;          /* of a scalar; capacity of G */
+  size_t size, n_theta;          /* of a scalar; scalars of G in this run, at first the most there are */
   cst_part *part;
   size_t part_capacity;
   unsigned char *vectors;

@@ -59,14 +59,18 @@ bool nn_check_input(cst_graph *g, const char *model, const cst_value *in, size_t
     g->host->graph_fail(g, CST_EINVAL, "%s expects one input, got %zu", model, n_in);
     return false;
   }
-  if (!in[0]) return false; /* an earlier failure, already reported */
-  const cst_type *t = cst_type_of(g, in[0]);
+  return nn_check_width(g, model, NULL, in[0], width);
+}
+
+bool nn_check_width(cst_graph *g, const char *model, const char *what, cst_value v, int64_t width) {
+  if (!v) return false; /* an earlier failure, already reported */
+  const cst_type *t = cst_type_of(g, v);
   int inner = t->rank - (t->space == CST_ROW);
   if (inner > 0 && t->dim[t->rank - 1] == width) return true;
   char got[32] = "a scalar";
   if (inner > 0) snprintf(got, sizeof got, "%lld", (long long)t->dim[t->rank - 1]);
-  g->host->graph_fail(g, CST_ESHAPE, "%s expects %lld value%s a row, got %s", model,
-                      (long long)width, width == 1 ? "" : "s", got);
+  g->host->graph_fail(g, CST_ESHAPE, "%s expects %s%s%lld value%s a row, got %s", model, what ? what : "",
+                      what ? " of " : "", (long long)width, width == 1 ? "" : "s", got);
   return false;
 }
 

@@ -34,6 +34,9 @@ cst_status nn_check_sizes(const cst_host *host, const char *model, const cst_opt
 bool nn_check_input(cst_graph *g, const char *model, const cst_value *in, size_t n_in,
                     int64_t width);
 
+/* The same of one of the inputs of a model: `what` is "a state", "an input" .. in the message. */
+bool nn_check_width(cst_graph *g, const char *model, const char *what, cst_value v, int64_t width);
+
 /* W [in, out] and, with a bias, b [out], named PREFIXweight and PREFIXbias. */
 cst_status nn_layer_declare(const cst_host *host, const cst_options *o, cst_model_spec *m,
                             const char *prefix, int64_t in, int64_t out);

@@ -2,11 +2,12 @@
  *
  * nn: neural networks as models.
  */
-#include "layer.h"
+#include "cells.h"
 
 static cst_status init(const cst_host *host) {
-  CST_TRY(host->register_model(host, &nn_linear));
-  return host->register_model(host, &nn_mlp);
+  const cst_model_type *const all[] = {&nn_linear, &nn_mlp, &nn_rnn, &nn_gru, &nn_lstm, &nn_gru_d};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) CST_TRY(host->register_model(host, all[i]));
+  return CST_OK;
 }
 
 CST_PLUGIN{.abi_version = CST_ABI,

@@ -82,6 +82,18 @@ cst_value cst_graph_scan(cst_graph *g, cst_function *body, const cst_value *carr
                          const cst_value *xs, size_t n_xs, const cst_value *captures,
                          size_t n_captures, int axis, bool reverse);
 
+/* The same along axis 1 of rows of different lengths (`lengths`, f64, one a row): a row takes part in its first
+ * entries alone, and a scan in reverse begins each row at its own last entry. Beyond, it keeps its carry, and its
+ * stacks are zero. The body runs on the rows under way, so the cost goes with the lengths. Only where
+ * cst_scan_takes_lengths says so: carries and ys are of rows, which the body keeps apart. A solve in the body
+ * whose rows share their steps chooses them for the rows under way. */
+cst_value cst_graph_scan_ragged(cst_graph *g, cst_function *body, const cst_value *carry, size_t n_carry,
+                                const cst_value *xs, size_t n_xs, const cst_value *captures, size_t n_captures,
+                                cst_value lengths, bool reverse);
+/* `in`: carries, xs, captures. */
+bool cst_scan_takes_lengths(const cst_graph *g, const cst_function *body, const cst_value *in, size_t n_carry,
+                            cst_value lengths, int axis);
+
 /* ---- implicit functions ------------------------------------------------------------------------ */
 
 /* u of c(u, captures) = 0: the value `found` (not differentiated), if every entry of c there is at most

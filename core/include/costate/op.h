@@ -44,6 +44,7 @@ typedef struct cst_run {
   size_t row0;         /* index of the first row of this chunk */
   bool replay;         /* solves repeat their last schedule of steps */
   uint64_t nfe_forward, nfe_backward, steps_accepted, steps_rejected; /* counted by solves */
+  uint64_t scan_rows;  /* rows that bodies of scans were run on, counted by scans */
 } cst_run;
 
 enum {
@@ -97,4 +98,7 @@ struct cst_op {
   /* Optional: whether each row of the outputs depends on the same row of the inputs alone, though all rows must
    * run at once. NULL: no. */
   bool (*rows_apart)(const cst_attrs *a);
+  /* Optional, for ops that have outputs of all rows together (handles, sums): whether the node may run on the first
+   * rows alone, which then come out as they would without the others; `in` are the types of its inputs. NULL: no. */
+  bool (*first_rows)(const cst_attrs *a, const cst_type *in, size_t n_in);
 };

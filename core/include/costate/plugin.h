@@ -35,9 +35,17 @@ typedef struct cst_model_type {
   const cst_option *options;
   /* REQUIRED. Declares parameters in order with host->parameter. */
   cst_status (*declare)(const cst_host *host, const cst_options *o, cst_model_spec *m);
-  /* REQUIRED. The model as graph nodes; params in the order declared. Returns the output. */
+  /* REQUIRED. The model as graph nodes; params in the order declared. Returns the output, the first one
+   * of several. */
   cst_value (*build)(cst_graph *g, const cst_options *o, const cst_value *params,
                      const cst_value *in, size_t n_in);
+  /* Optional: how a script calls it, such as "{h, c}, x -> {h, c}": names of the inputs in order, those
+   * of one table in braces, and of the outputs. Default: inputs one by one, one output. */
+  const char *signature;
+  /* For several outputs (a signature names them): their number, and what fills them in. Default: one. */
+  uint32_t n_out;
+  void (*build_all)(cst_graph *g, const cst_options *o, const cst_value *params, const cst_value *in,
+                    size_t n_in, cst_value *out);
 } cst_model_type;
 
 typedef struct cst_loss_type {
@@ -45,7 +53,9 @@ typedef struct cst_loss_type {
   const char *name, *help;
   const cst_option *options;
   uint32_t n_in; /* 2: prediction, target; 3: mean, log of the variance, target; ... */
-  cst_value (*build)(cst_graph *g, const cst_options *o, const cst_value *in); /* REQUIRED: a scalar */
+  /* REQUIRED: a scalar, or one value a row. */
+  cst_value (*build)(cst_graph *g, const cst_options *o, const cst_value *in);
+  uint32_t n_optional; /* so many of the last inputs may be left out, CST_NONE then; default 0 */
 } cst_loss_type;
 
 typedef struct cst_update {

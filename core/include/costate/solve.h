@@ -66,6 +66,7 @@ typedef struct cst_solve_report {
   size_t schedule_bytes;  /* of the steps' times and sizes */
   cst_status status;      /* of the first solve that failed, else CST_OK */
   double t;               /* where it stood */
+  uint64_t scan_rows;     /* rows that bodies of scans were run on, entry by entry */
 } cst_solve_report;
 cst_solve_report cst_workspace_solves(const cst_workspace *w);
 /* The attempted steps of the first solve with the option `trace`, of its last run; NULL: there is none. */
