@@ -69,10 +69,16 @@ local function check_numbers(s, what)
   end
 end
 
+--- All rows of a task of a data set; a batch or data set as it is.
+function M.whole(given)
+  if type(given) == "table" and not given.t and type(given.all) == "function" then return given:all() end
+  return given
+end
+
 --- The fields of a batch or data set that count, as a plain table; raises for what cannot be right.
 function M.fields(given, channels)
   if type(given) ~= "table" then core.fail("a batch of series is a table with t, y, mask and lengths, got a " .. type(given)) end
-  if not given.t and type(given.all) == "function" then given = given:all() end -- a task of a data set
+  given = M.whole(given)
   local b = part(given, "the batch")
   for _, k in ipairs(others) do b[k] = given[k] end
   if given.seen then b.seen = part(given.seen, "'seen' of the batch") end

@@ -10,6 +10,7 @@ local M = {}
 --- latent model by default that of the path from the mean of z0.
 function M.mse(m, b, given)
   local o = options.check("mse", given or {}, { samples = "integer" })
+  b = batch.whole(b)
   local mean = m:predict(b, { samples = o.samples or 0 })
   local error = core.sum(b.mask * core.square(mean - batch.values(b)))
   local mse = error / core.sum(b.mask)
