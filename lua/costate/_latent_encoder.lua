@@ -5,7 +5,8 @@
 --   gru_dt    a GRU sees value, mask and the gap
 --   rnn       a tanh RNN sees value and mask
 -- A time at which a row has nothing observed leaves its state alone. The head of the last two is also told the
--- time from the first observation back to the origin, across which an ode_rnn flows. std = softplus(.) + 1e-6.
+-- time from the first observation back to the origin, across which an ode_rnn flows. std = softplus(. - 3) + 1e-6, so
+-- that it starts near 0.05: samples that drown the mean in noise teach the dynamics nothing.
 local cs = require "costate"
 local core = require "costate.core"
 local batch = require "costate._latent_batch"
@@ -13,7 +14,7 @@ local cells = require "costate._latent_cells"
 
 local M = {}
 
-local LEAST_STD <const> = 1e-6
+local SMALL <const>, LEAST_STD <const> = 3, 1e-6
 
 local kinds = {
   ode_rnn = { gap = false, cell = "gru", flows = true },
@@ -90,7 +91,8 @@ function M.encode(m, b)
     h = evolve_of(m)(h, back)
   end
   local out = m.parts.encoder_head(h)
-  return core.slice(out, 2, 1, o.latent), core.softplus(core.slice(out, 2, o.latent + 1, 2 * o.latent) - 3) + LEAST_STD
+  local raw = core.slice(out, 2, o.latent + 1, 2 * o.latent)
+  return core.slice(out, 2, 1, o.latent), core.softplus(raw - SMALL) + LEAST_STD
 end
 
 return M
