@@ -15,8 +15,9 @@ local likelihood = require "costate._latent_likelihood"
 
 local M = {}
 
---- log of the observation noise, [C].
+--- log of the observation noise, [C]; other likelihoods than the Gaussian have none.
 function M.log_std(m)
+  if m.options.likelihood ~= "gaussian" then return 0 end
   if m.parts.noise then return m.parts.noise.log_std end
   return core.log(core.tensor(m.options.noise))
 end

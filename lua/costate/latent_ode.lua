@@ -28,15 +28,22 @@ local function given_options(what, given, spec)
   return o
 end
 
+--- f(a, o) of a bound's arguments, the batch a.b and o = { samples, kl, iwae }, now or in the open trace.
+local function bound(m, what, b, given, f)
+  local o = given_options(what, given, { samples = "integer", kl = "number|tensor", iwae = "boolean" })
+  local samples, iwae = o.samples or 1, o.iwae
+  if iwae and samples == 0 then core.fail(("option 'iwae' of %s needs samples"):format(what)) end
+  local args = { b = batch.fields(b, m.options.channels), kl = o.kl or 1 }
+  return eager(m, ("%s %d %s"):format(what, samples, iwae), args, function(a)
+    return f(a.b, { samples = samples, kl = a.kl, iwae = iwae })
+  end)
+end
+
 --- m:elbo(b, { samples = 1, kl = 1, iwae = false }) -> the bound, a mean over rows; its terms.
 function M.elbo(m, b, given)
-  local o = given_options("elbo", given, { samples = "integer", kl = "number|tensor", iwae = "boolean" })
-  local samples = o.samples or 1
-  if o.iwae and samples == 0 then core.fail("option 'iwae' of elbo needs samples") end
-  local args = { b = batch.fields(b, m.options.channels), kl = o.kl or 1 }
-  return eager(m, ("elbo %d %s"):format(samples, o.iwae), args, function(a)
-    local bound, terms = objective.elbo(m, a.b, { samples = samples, kl = a.kl, iwae = o.iwae })
-    return bound, terms
+  return bound(m, "elbo", b, given, function(fields, o)
+    local value, terms = objective.elbo(m, fields, o)
+    return value, terms
   end)
 end
 
@@ -58,14 +65,11 @@ end
 --- m:loss(b, options of elbo) -> what training makes least: -ELBO, and with classes the mean cross entropy by its
 --- weight; its terms.
 function M.loss(m, b, given)
-  local o = given_options("loss", given, { samples = "integer", kl = "number|tensor", iwae = "boolean" })
-  local samples = o.samples or 1
-  local args = { b = batch.fields(b, m.options.channels), kl = o.kl or 1 }
-  return eager(m, ("loss %d %s"):format(samples, o.iwae), args, function(a)
-    local bound, terms, r = objective.elbo(m, a.b, { samples = samples, kl = a.kl, iwae = o.iwae })
-    if not m.parts.class_head then return -bound, terms end
-    terms.class = class_loss(m, a.b, r)
-    return m.options.class_weight * terms.class - bound, terms
+  return bound(m, "loss", b, given, function(fields, o)
+    local value, terms, r = objective.elbo(m, fields, o)
+    if not m.parts.class_head then return -value, terms end
+    terms.class = class_loss(m, fields, r)
+    return m.options.class_weight * terms.class - value, terms
   end)
 end
 
@@ -98,9 +102,9 @@ local function moments(m, r)
   local kind = likelihood.kinds[m.options.likelihood]
   local each = kind.mean(r.out)
   local mean = core.mean(each, 3)
-  local spread = core.mean(core.square(each), 3) - core.square(mean)
-  local noise = core.mean(kind.variance(each, objective.log_std(m)) + core.zeros_like(each), 3)
-  return mean, core.sqrt(core.maximum(spread, 0) + noise), r.integral
+  local shape = mean.shape
+  local spread = core.square(each - core.reshape(mean, { shape[1], shape[2], 1, shape[3] }))
+  return mean, core.sqrt(core.mean(spread + kind.variance(each, objective.log_std(m)), 3))
 end
 
 --- m:predict(b, { samples = 30 }) -> mean, std [B, T, C] at all times of b, observed or not, given what was seen.
@@ -108,8 +112,7 @@ end
 function M.predict(m, b, given)
   local samples = given_options("predict", given, { samples = "integer" }).samples or 30
   return eager(m, ("predict %d"):format(samples), { b = batch.fields(b, m.options.channels) }, function(a)
-    local mean, std = moments(m, objective.path(m, a.b, samples))
-    return mean, std
+    return moments(m, objective.path(m, a.b, samples))
   end)
 end
 

@@ -82,7 +82,7 @@ end)
 
 describe("likelihoods and heads", function()
   it("of zeros and ones", function()
-    local m = make { likelihood = "bernoulli" }
+    local m = make { likelihood = "bernoulli", noise = "learn" } -- there is no noise to learn
     local mean, std = m:predict(full, { samples = 0 })
     local _, terms = m:elbo(full, { samples = 0 })
     local each = full.mask * (full.y * cs.log(mean) + (1 - full.y) * cs.log(1 - mean))
@@ -159,6 +159,19 @@ describe("models made of models", function()
     near(m.parts.decoder.parameters["0.bias"], { 0.25, 0.25 }, 0)
     near(m.parameters["noise.log_std"], { 0.25, 0.25 }, 0)
     near(make({ name = "again" }).flat, make({ name = "again" }).flat, 0)
+  end)
+
+  it("are the same in f32, to its precision", function()
+    local m = make { poisson = "times" }
+    local bound = m:elbo(ragged, { samples = 0 }):item()
+    cs.dtype "f32"
+    local ok, e = pcall(function()
+      local small = make { poisson = "times" }
+      small.flat:copy(m.flat:cast "f32")
+      near(small:elbo(batch(series), { samples = 0 }):item(), bound, 1e-5)
+    end)
+    cs.dtype "f64"
+    assert(ok, e)
   end)
 
   it("train", function()
