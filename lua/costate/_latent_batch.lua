@@ -3,7 +3,7 @@
 --   t [B, T], y and mask [B, T, C], lengths [B]     what is to be explained
 --   seen = { t, y, mask, lengths }                  what the encoder gets; without it, the same
 --   shared_times [T]                                t of every row, when all have the same
---   span [B, 2]                                     window of a point process; without it, to the last time
+--   span [B]                                        end of the window of a point process; without it, the last time
 -- z0 lives at the origin: a number that all rows share, or by default each row's own first time. Values at
 -- entries that are not observed are never read, so NaN may stand there.
 local core = require "costate.core"
@@ -84,6 +84,7 @@ function M.fields(given, channels)
   if given.seen then b.seen = part(given.seen, "'seen' of the batch") end
   check_shapes(b, "the batch", channels)
   check_numbers(b, "the batch")
+  if b.span then expect(b.span.rows and b.span.rank == 1, "the batch", "span", b.span, "[N], where the window of a row ends") end
   if b.seen then
     check_shapes(b.seen, "'seen' of the batch", channels)
     check_numbers(b.seen, "'seen' of the batch")

@@ -37,9 +37,9 @@ function M.path(m, b, samples)
   r.mean, r.std = encoder.encode(m, b)
   r.z0, r.noise = draw(r.mean, r.std, samples)
   local _, origin = batch.seen(b, m.options.origin)
-  local together = b.shared_times and not b.span and (m.options.origin or not b.seen) and b.shared_times or nil
-  r.z, r.integral = dynamics.follow(m, r.z0, { t = b.t, shared = together,
-    last = m.options.poisson and b.span and core.slice(b.span, 2, 2, 2) or nil }, origin)
+  local last = m.options.poisson and b.span and batch.column(b.span) or nil
+  local together = not last and (m.options.origin or not b.seen) and b.shared_times or nil
+  r.z, r.integral = dynamics.follow(m, r.z0, { t = b.t, shared = together, last = last }, origin)
   r.out = m.parts.decoder(r.z)
   return r
 end

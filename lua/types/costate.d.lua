@@ -661,7 +661,7 @@ function costate.parameters(given) end
 ---@field lengths costate.Array f64 rows [B], 1 .. T
 ---@field seen? costate.SeriesBatch what the encoder gets, when that is something else
 ---@field shared_times? costate.Array f64 [T]: t of every row; then one solve serves them all
----@field span? costate.Array f64 rows [B, 2]: the window of a point process
+---@field span? costate.Array f64 rows [B]: the end of the window of a point process, which begins at the origin
 ---@field label? costate.Array i64 rows [B] or [B, T], classes from 0
 
 ---cs.model "latent_ode.model" { channels = data.channels, latent = 10 }: a latent ODE; "latent_ode.rnn_vae" has a

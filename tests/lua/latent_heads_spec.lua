@@ -17,7 +17,7 @@ describe("a Poisson process", function()
     m.parameters["intensity.1.bias"]:fill(math.log(math.exp(rate) - 1))
     return m
   end
-  local span = rows({ { 0, 3 }, { 0, 2.5 }, { 0, 1 } }, "f64")
+  local span = rows({ 3, 2.5, 1 }, "f64")
 
   it("that is homogeneous has its closed form", function()
     local b = batch(series, { span = span })
@@ -44,7 +44,7 @@ describe("a Poisson process", function()
     local expected, n = 0, 2000
     for i = 1, n do expected = expected - 2 / n * rate((i - 0.5) * 2 / n) end
     for _, t in ipairs(one.t) do expected = expected + math.log(rate(t)) end
-    local _, terms = m:elbo(batch({ one }, { span = rows({ { 0, 2 } }, "f64") }))
+    local _, terms = m:elbo(batch({ one }, { span = rows({ 2 }, "f64") }))
     near(terms.process:item(), expected, 1e-5)
   end)
 
@@ -59,7 +59,7 @@ describe("a Poisson process", function()
         s.t[#s.t + 1], s.y[#s.y + 1], s.mask[#s.mask + 1] = t, { 0, 0 }, { 1, 1 }
         count = count + 1
       end
-      list[i], spans[i] = s, { 0, horizon }
+      list[i], spans[i] = s, horizon
     end
     local b = batch(list, { span = rows(spans, "f64") })
     local estimate = count / (60 * horizon)
@@ -207,6 +207,7 @@ describe("what cannot be right", function()
     raises(function() m:elbo(with { y = cs.rows(cs.zeros(3, 4, 5)) }) end, "5 channels", "2")
     raises(function() m:elbo(with { mask = cs.rows(cs.zeros(3, 4)) }) end, "'mask'", "[3, 4]")
     raises(function() m:elbo(with { seen = with { t = cs.rows(t) } }) end, "'seen'", "ascend")
+    raises(function() m:elbo(with { span = rows({ { 0, 3 }, { 0, 3 }, { 0, 3 } }, "f64") }) end, "'span'", "[3, 2]")
     raises(function() make({ classes = 2 }):loss(ragged) end, "label")
     raises(function() m:classify(ragged) end, "no classes")
   end)
