@@ -18,7 +18,7 @@ local common <const> = {
   hidden = { 20, help = "width of the recurrent state" },
   units = { 100, help = "width of hidden layers" },
   gru_units = { 0, help = "width of the hidden layer in each gate of a GRU; 0: gates are affine" },
-  activation = { "tanh" },
+  activation = { "tanh", help = "between hidden layers" },
   likelihood = { "gaussian", help = "gaussian, bernoulli or categorical" },
   noise = { 0.01, any = true, help = "std of the observation noise: a number, one a channel, or \"learn\"" },
   noise_start = { 0.1, help = "where a learned noise starts" },
@@ -31,18 +31,18 @@ function M.latent(fixed)
   local out = with(common, {
     latent = { 10, help = "width of z" },
     encoder = { fixed.encoder or "ode_rnn", help = "ode_rnn, gru_dt or rnn" },
-    layers = { 1, help = "hidden layers of the field dz/dt" },
+    layers = { 1, help = "hidden layers of dz/dt" },
     decoder_layers = { 0, help = "hidden layers of the decoder" },
     solver = { {}, help = "options of cs.ode for the latent path; dopri5, rtol 1e-3, atol 1e-4" },
     autonomous = { true, help = "whether dz/dt depends on z alone" },
     origin = { help = "z0's time; without, each row's first" },
     poisson = { false, any = true, help = "\"times\" or \"channels\": the times are a Poisson process as well" },
-    poisson_weight = { 1, range = { 0, math.huge } },
+    poisson_weight = { 1, range = { 0, math.huge }, help = "of the process in the bound" },
     classes = { 0, help = "classes of a head" },
     classify = { "series", help = "a series, or every point" },
-    class_weight = { 1, range = { 0, math.huge } },
+    class_weight = { 1, range = { 0, math.huge }, help = "of the cross entropy in the loss" },
   })
-  out.dynamics = { fixed.dynamics }
+  out.dynamics = { fixed.dynamics, help = "ode or rnn: what the model is named for" }
   return out
 end
 
@@ -92,6 +92,7 @@ end
 
 function M.check_latent(o)
   M.check_common(o)
+  one_of(o, "dynamics", { "ode", "rnn" })
   one_of(o, "encoder", encoder.names)
   one_of(o, "classify", { "point", "series" })
   if o.poisson then one_of(o, "poisson", { "channels", "times" }) end

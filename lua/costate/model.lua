@@ -3,10 +3,11 @@
 local core = require "costate.core"
 local trace = require "costate._trace"
 local made = require "costate._made"
+local lua_models = require "costate._lua_models"
 local options = require "costate._options"
 local resolve_lua_options = require("costate._lua_options").resolve
 
-local M = { registered = {} }
+local M = { registered = lua_models.registered }
 
 local Model = { __name = "costate.Model" }
 local FIXED <const> = {} -- key of what must not be replaced: flat, parameters and list share memory
@@ -161,9 +162,6 @@ M.resolve_lua_options = resolve_lua_options
 
 -- ---- public -----------------------------------------------------------------------------------------
 
--- Modules of ours that register models, read when the first of theirs is asked for.
-local homes <const> = { latent_ode = "costate.latent_ode" }
-
 --- For models made of others, costate._composite.
 M.internals = { Model = Model, FIXED = FIXED, attach = attach, stream_name = stream_name, without_name = without_name,
   resolve = M.resolve_lua_options }
@@ -171,9 +169,8 @@ M.internals = { Model = Model, FIXED = FIXED, attach = attach, stream_name = str
 --- cs.model("nn.mlp", { 2, 50, 2 }) or cs.model "nn.mlp" { 2, 50, 2 }.
 function M.model(name, given)
   if type(name) ~= "string" then core.fail("model takes a name: cs.model \"nn.mlp\" { ... }") end
-  local home = homes[name:match("^[^.]*")]
-  if home then require(home) end
-  local type_ = M.registered[name]
+  local type_, missing = lua_models.find(name)
+  if missing then core.fail(missing) end
   local entry, message
   if not type_ then
     entry, message = core.find("model", name)
