@@ -2,7 +2,8 @@
 -- Latent ODEs for irregular series: an encoder backwards in time gives q(z0 | x), an ODE follows z from there, a
 -- decoder says how likely each observation is. The same with a recurrence in place of the ODE is the RNN-VAE.
 -- K samples of z0 are an axis within each row, [B, K, L], so that a row's steps serve all of its samples.
---   m:elbo(b)  m:loss(b)  m:encode(b)  m:decode(z0, t)  m:predict(b)  m:mse(data)  m:sample(n, t)  m:classify(b)
+--   m:elbo(b)  m:loss(b)  m:encode(b)  m:decode(z0, t)  m:predict(b)  m:mse(data)  m:sample(n, t)
+--   m:intensity(b)  m:classify(b)
 local cs = require "costate"
 local core = require "costate.core"
 local options = require "costate._options"
@@ -113,6 +114,17 @@ function M.predict(m, b, given)
   local samples = given_options("predict", given, { samples = "integer" }).samples or 30
   return eager(m, ("predict %d"):format(samples), { b = batch.fields(b, m.options.channels) }, function(a)
     return moments(m, objective.path(m, a.b, samples))
+  end)
+end
+
+--- m:intensity(b, { samples = 30 }) -> rate [B, T, E] at the times of b and the expected number of events [B, E] up to
+--- the end of each row's window; E is 1, or of channels their number.
+function M.intensity(m, b, given)
+  local samples = given_options("intensity", given, { samples = "integer" }).samples or 30
+  if not m.options.poisson then core.fail(("model '%s' has no point process: option poisson"):format(m.name)) end
+  return eager(m, ("intensity %d"):format(samples), { b = batch.fields(b, m.options.channels) }, function(a)
+    local r = objective.path(m, a.b, samples)
+    return core.mean(dynamics.intensity(m, r.z), 3), core.mean(r.integral, { 2, 3 })
   end)
 end
 

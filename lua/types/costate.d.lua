@@ -734,6 +734,13 @@ function LatentModel:mse(b, options) end
 ---@param t costate.Array|number[]
 ---@return costate.Array
 function LatentModel:sample(n, t) end
+---Of a point process: its rate [B, T, E] at the times of b, and the expected number of events [B, E] from the origin to
+---the end of each row's window, means over samples (30; 0: along the mean of z0). E is 1, or the number of channels.
+---@param b any a batch, a data set of series, or a task
+---@param options? { samples?: integer }
+---@return costate.Array
+---@return costate.Array
+function LatentModel:intensity(b, options) end
 ---Logits [B, classes] or [B, T, classes].
 ---@param b costate.SeriesBatch
 ---@return costate.Array

@@ -30,6 +30,10 @@ describe("a Poisson process", function()
       end
       local _, terms = homogeneous(rate, o):elbo(b)
       near(terms.process:item(), expected / 3, 1e-10)
+      local at, total = homogeneous(rate, o):intensity(b)
+      assert(table.concat(at.shape, ",") == "3,4," .. channels)
+      near(at, cs.full(rate, 3, 4, channels), 1e-12)
+      for i, n in ipairs { 3, 2.5, 1 } do near(total[i], cs.full(rate * (n + 1), channels), 1e-9) end
     end
   end)
 
@@ -209,6 +213,7 @@ describe("what cannot be right", function()
     raises(function() m:elbo(with { seen = with { t = cs.rows(t) } }) end, "'seen'", "ascend")
     raises(function() m:elbo(with { span = rows({ { 0, 3 }, { 0, 3 }, { 0, 3 } }, "f64") }) end, "'span'", "[3, 2]")
     raises(function() make({ classes = 2 }):loss(ragged) end, "label")
+    raises(function() m:intensity(ragged) end, "no point process", "poisson")
     raises(function() m:classify(ragged) end, "no classes")
   end)
   it("in options", function()
