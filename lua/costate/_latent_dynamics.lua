@@ -87,12 +87,13 @@ local function recur(m, z0, where, origin)
   local _, path = cs.scan(function(z, dt)
     local next_z = cells.gru(p, z, core.zeros_like(core.slice(z, 3, 1, 1)) + core.reshape(dt, { dt.shape[1], 1, 1 }))
     return next_z, next_z
-  end, z0, gap)
+  end, z0, gap, { lengths = where.lengths })
   return path
 end
 
---- where = { t = rows [B, T], shared = [T] or nil, last = rows [B, 1] or nil }. Returns z [B, T, K, L] and, with a
---- point process, the integral of each intensity [B, 1, K, E] from the origin to `last` or the last time.
+--- where = { t = rows [B, T] } and, each of them or nil, shared = [T], last = rows [B, 1], lengths = rows [B].
+--- Returns z [B, T, K, L] and, with a point process, the integral of each intensity [B, 1, K, E] from the origin to
+--- `last` or the last time.
 function M.follow(m, z0, where, origin)
   if m.options.dynamics == "rnn" then return recur(m, z0, where, origin) end
   return solve(m, z0, where, origin)

@@ -39,7 +39,7 @@ function M.path(m, b, samples)
   local _, origin = batch.seen(b, m.options.origin)
   local last = m.options.poisson and b.span and batch.column(b.span) or nil
   local together = not last and (m.options.origin or not b.seen) and b.shared_times or nil
-  r.z, r.integral = dynamics.follow(m, r.z0, { t = b.t, shared = together, last = last }, origin)
+  r.z, r.integral = dynamics.follow(m, r.z0, { t = b.t, shared = together, last = last, lengths = b.lengths }, origin)
   r.out = m.parts.decoder(r.z)
   return r
 end
