@@ -135,6 +135,16 @@ describe("masks and rows", function()
     end
   end)
 
+  it("times may repeat, within a row and for z0", function()
+    local once = batch { { t = { 0, 0.5 }, y = { { 1, 0 }, { 0.3, -0.5 } } } }
+    local twice = batch { { t = { 0, 0.5, 0.5 }, y = { { 1, 0 }, { 0.3, 0 }, { 0, -0.5 } },
+      mask = { { 1, 1 }, { 1, 0 }, { 0, 1 } } } }
+    once.seen, twice.seen = twice, twice
+    local m = make { origin = 0 }
+    near((m:elbo(twice, { samples = 0 })), (m:elbo(once, { samples = 0 })), 1e-12) -- the same observations
+    check_gradient(m, function(x) return (x:elbo(twice, { samples = 0 })) end, 1e-5)
+  end)
+
   it("what is seen is all that an encoder gets", function()
     local m = make()
     local b = batch(series, { seen = batch { series[3], series[2], series[3] } })
