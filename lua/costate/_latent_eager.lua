@@ -4,7 +4,9 @@
 local core = require "costate.core"
 local trace = require "costate._trace"
 
-local kept = setmetatable({}, { __mode = "k" }) -- model -> key -> recording
+local KEPT <const> = 32 -- recordings of a model; batches of more kinds than that are recorded again
+
+local kept = setmetatable({}, { __mode = "k" }) -- model -> { count =, by_key = { [key] = recording } }
 
 local function record(args, body)
   local leaves, _, layout = trace.flatten(args)
@@ -22,10 +24,14 @@ end
 return function(m, way, args, body)
   if core.current() then return body(args) end
   local leaves, key = trace.flatten(args)
-  local of_model = kept[m] or {}
+  local of_model = kept[m]
+  if not of_model or of_model.count == KEPT then of_model = { count = 0, by_key = {} } end
   kept[m], key = of_model, way .. key
-  local r = of_model[key] or record(args, body)
-  of_model[key] = r
+  local r = of_model.by_key[key]
+  if not r then
+    r = record(args, body)
+    of_model.by_key[key], of_model.count = r, of_model.count + 1
+  end
   local out, status, message = trace.run(r, leaves)
   if not out then core.fail(status .. ": " .. message) end
   return table.unpack(trace.rebuild(r.spec, out))
