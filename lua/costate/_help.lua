@@ -1,6 +1,8 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- costate plugins, costate help THING: from the registry and the option schemas.
 local core = require "costate.core"
+local lua_models = require "costate._lua_models"
+local trace = require "costate._trace"
 
 local M = {}
 
@@ -79,12 +81,26 @@ local function describe(e)
   end
 end
 
+-- A model written in Lua, as one of a plugin.
+local function describe_lua(type_)
+  print(("model %s\n  %s"):format(type_.name, type_.help or ""))
+  for _, name in ipairs(trace.sorted_keys(type_.options or {})) do
+    local o = type_.options[name]
+    local default = type(o[1]) == "table" and "a table" or o[1] ~= nil and "default " .. tostring(o[1]) or "no default"
+    print(("    %-16s %s  [%s]"):format(name, o.help or "", default))
+  end
+end
+
 -- All entries of one kind, of every plugin that is installed; false: `name` is no kind.
 local function list(name)
   for _, kind in ipairs(kinds) do
     if name == kind or name == plural(kind) then
       for _, p in ipairs(core.available()) do core.load(p.name) end
       for _, e in ipairs(core.entries(kind)) do show(e) end
+      local in_lua = kind == "model" and lua_models.all() or {}
+      for _, key in ipairs(trace.sorted_keys(in_lua)) do
+        show { kind = kind, name = key, help = in_lua[key].help }
+      end
       return true
     end
   end
@@ -94,6 +110,11 @@ end
 --- costate help THING: anything registered by that name, of whatever kind; or all of one kind.
 function M.thing(name)
   if list(name) then return 0 end
+  local type_ = lua_models.find(name)
+  if type_ then
+    describe_lua(type_)
+    return 0
+  end
   local found, last = false, nil
   for _, kind in ipairs(kinds) do
     local e, message = core.find(kind, name)

@@ -3,10 +3,12 @@
 local core = require "costate.core"
 local trace = require "costate._trace"
 local made = require "costate._made"
+local lua_models = require "costate._lua_models"
 local options = require "costate._options"
+local resolve_lua_options = require("costate._lua_options").resolve
 local signature = require "costate._signature"
 
-local M = { registered = {} }
+local M = { registered = lua_models.registered }
 
 local Model = { __name = "costate.Model" }
 local FIXED <const> = {} -- key of what must not be replaced: flat, parameters and list share memory
@@ -82,8 +84,7 @@ local function plugin_model(entry, given)
     options = o:table() }, Model)
   layout:initialise(core.seed(), self.name, flat)
   attach(self, list, flat)
-  local tensors = self:tensors()
-  local build = trace.eager(function(...) return core.build_model(entry.name, o, tensors, { ... }) end)
+  local build = trace.eager(function(...) return core.build_model(entry.name, o, self:tensors(), { ... }) end)
   rawset(self, "eager", entry.signature and signature.wrap(entry.name, entry.signature, build) or build)
   return self
 end
@@ -146,7 +147,7 @@ end
 
 local function lua_model(type_, given)
   local rest, name = without_name(given)
-  local o = M.resolve_lua_options("model", type_, rest)
+  local o = resolve_lua_options("model", type_, rest)
   local list, count = declared_list(type_.parameters and type_.parameters(o) or {}), 0
   for _, p in ipairs(list) do
     p.offset = count
@@ -159,45 +160,26 @@ local function lua_model(type_, given)
   return self
 end
 
---- Options of types written in Lua: { q = { 0.5, range = {0, 1}, help = "..." } }.
-function M.resolve_lua_options(kind, type_, given)
-  local schema, out, names = type_.options or {}, {}, {}
-  for name, s in pairs(schema) do
-    out[name] = s[1]
-    names[#names + 1] = name
-  end
-  for name, x in pairs(given) do
-    local s = schema[name]
-    if not s and math.type(name) == "integer" then
-      out[name] = x
-    elseif not s then
-      options.unknown(("%s '%s'"):format(kind, type_.name), tostring(name), names)
-    else
-      if s[1] ~= nil and type(s[1]) ~= type(x) then
-        core.fail(("option '%s' of %s '%s' must be a %s"):format(name, kind, type_.name, type(s[1])))
-      end
-      if s.range and not (x >= s.range[1] and x <= s.range[2]) then
-        core.fail(("option '%s' of %s '%s' must lie between %g and %g"):format(name, kind, type_.name,
-          s.range[1], s.range[2]))
-      end
-      out[name] = x
-    end
-  end
-  return out
-end
+M.resolve_lua_options = resolve_lua_options
 
 -- ---- public -----------------------------------------------------------------------------------------
+
+--- For models made of others, costate._composite.
+M.internals = { Model = Model, FIXED = FIXED, attach = attach, stream_name = stream_name, without_name = without_name,
+  resolve = M.resolve_lua_options }
 
 --- cs.model("nn.mlp", { 2, 50, 2 }) or cs.model "nn.mlp" { 2, 50, 2 }.
 function M.model(name, given)
   if type(name) ~= "string" then core.fail("model takes a name: cs.model \"nn.mlp\" { ... }") end
-  local type_ = M.registered[name]
+  local type_, missing = lua_models.find(name)
+  if missing then core.fail(missing) end
   local entry, message
   if not type_ then
     entry, message = core.find("model", name)
     if not entry then core.fail(message) end
   end
   local function make(o)
+    if type_ and type_.parts then return require("costate._composite").new(M.internals, type_, o or {}) end
     if type_ then return lua_model(type_, o or {}) end
     return plugin_model(entry, o or {})
   end
@@ -387,10 +369,13 @@ function M.models_in(x, out)
 end
 
 --- cs.register.model { name = "mine.net", options = {...}, parameters = function(o) ... end,
---- build = function(o, p, x) ... end }
+--- build = function(o, p, x) ... end }; a model made of models says parts = function(o, name) return { net = ... } end
+--- and methods = { predict = function(m, ...) end }.
 function M.register(given)
   local t = options.check("register.model", given, { name = "string!", options = "table",
-    parameters = "callable", build = "callable!", help = "string" })
+    parameters = "callable", build = "callable", help = "string", parts = "callable", methods = "table",
+    check = "callable" })
+  if not t.parts and not t.build then core.fail(("model '%s' needs 'build', or 'parts' and 'methods'"):format(t.name)) end
   if M.registered[t.name] then core.fail(("a model '%s' is registered already"):format(t.name)) end
   M.registered[t.name] = t
 end

@@ -678,6 +678,105 @@ function costate.model(name, options) end
 ---@return table
 function costate.parameters(given) end
 
+-- ---- series at irregular times ------------------------------------------------------------------------------
+
+---A batch of series, each row with times of its own. `mask` says what is observed: numbers elsewhere are never read.
+---@class costate.SeriesBatch
+---@field t costate.Array f64 rows [B, T], ascending, the last one repeated beyond the end
+---@field y costate.Array rows [B, T, C]
+---@field mask costate.Array rows [B, T, C]
+---@field lengths costate.Array f64 rows [B], 1 .. T
+---@field seen? costate.SeriesBatch what the encoder gets, when that is something else
+---@field shared_times? costate.Array f64 [T]: t of every row; then one solve serves them all
+---@field span? costate.Array f64 rows [B]: the end of the window of a point process, which begins at the origin
+---@field label? costate.Array i64 rows [B] or [B, T], classes from 0
+
+---cs.model "latent_ode.model" { channels = data.channels, latent = 10 }: a latent ODE; "latent_ode.rnn_vae" has a
+---recurrence in its place. z0 has a standard normal prior and lives at `origin`, by default each row's first time; of
+---rows that share their times and do not see all of them, give one.
+---@class costate.LatentOptions
+---@field channels integer|string[]
+---@field latent? integer 10
+---@field encoder? "ode_rnn"|"gru_dt"|"rnn" backwards in time
+---@field hidden? integer 20, width of the encoder's state
+---@field units? integer 100, width of hidden layers
+---@field layers? integer 1, hidden layers of dz/dt
+---@field encoder_layers? integer 1, hidden layers of the encoder's field
+---@field decoder_layers? integer 0: linear
+---@field gru_units? integer 0: the gates are affine; else networks with a hidden layer
+---@field activation? string "tanh"
+---@field solver? table options of cs.ode for z: solver, rtol (1e-3), atol (1e-4), gradient, ...
+---@field encoder_solver? table options of cs.ode across gaps; without, one Euler step a gap
+---@field autonomous? boolean true: dz/dt = f(z), else f(z, t)
+---@field origin? number
+---@field likelihood? "gaussian"|"bernoulli"|"categorical" of y; categorical: C zeros and ones
+---@field noise? number|number[]|"learn" 0.01, standard deviation of the observations
+---@field noise_start? number 0.1, where a learned one starts
+---@field poisson? "times"|"channels" the times, or each channel's, are a Poisson process whose rate depends on z
+---@field poisson_weight? number 1
+---@field classes? integer 0; of a classification head
+---@field classify? "series"|"point" from the mean of z0, or from z at each time
+---@field class_weight? number 1
+
+---@class costate.LatentModel: costate.Model
+---@field parts table<string, costate.Model> what it is made of
+local LatentModel = {}
+---The evidence lower bound, a mean over rows: the sum over observed entries of log p - kl times KL(q(z0) || N(0, I));
+---with iwae the bound of importance weighted samples. And its terms: likelihood, kl, process.
+---@param b costate.SeriesBatch
+---@param options? { samples?: integer, kl?: costate.Operand, iwae?: boolean } samples 1 (0: the mean alone), kl 1
+---@return costate.Array
+---@return table<string, costate.Array>
+function LatentModel:elbo(b, options) end
+---What training makes least: -elbo, with classes plus class_weight times the cross entropy. Of models that go forward
+---minus the log likelihood of each observation given the earlier ones.
+---@param b costate.SeriesBatch
+---@param options? { samples?: integer, kl?: costate.Operand, iwae?: boolean }
+---@return costate.Array
+---@return table<string, costate.Array>
+function LatentModel:loss(b, options) end
+---q(z0 | x): mean and standard deviation [B, L].
+---@param b costate.SeriesBatch
+---@return costate.Array mean
+---@return costate.Array std
+function LatentModel:encode(b) end
+---Means of observations [B, T, C] along z0 [B, L], or [B, T, K, C] along z0 [B, K, L].
+---@param z0 costate.Array
+---@param t costate.Array|number[] the first is z0's time unless there is an origin
+---@return costate.Array
+function LatentModel:decode(z0, t) end
+---Mean and standard deviation [B, T, C] at all times of b, also of channels that are missing there.
+---@param b any a batch, a data set of series, or a task
+---@param options? { samples?: integer } 30; 0: along the mean of z0
+---@return costate.Array mean
+---@return costate.Array std
+function LatentModel:predict(b, options) end
+---Mean over observed entries of (prediction - y)^2.
+---@param b any a batch, a data set of series, or a task
+---@param options? { samples?: integer } 0
+---@return number
+function LatentModel:mse(b, options) end
+---n series [n, T, C] of the prior, without observation noise.
+---@param n integer
+---@param t costate.Array|number[]
+---@return costate.Array
+function LatentModel:sample(n, t) end
+---Of a point process: its rate [B, T, E] at the times of b, and the expected number of events [B, E] from the origin to
+---the end of each row's window, means over samples (30; 0: along the mean of z0). E is 1, or the number of channels.
+---@param b any a batch, a data set of series, or a task
+---@param options? { samples?: integer }
+---@return costate.Array
+---@return costate.Array
+function LatentModel:intensity(b, options) end
+---Logits [B, classes] or [B, T, classes].
+---@param b costate.SeriesBatch
+---@return costate.Array
+function LatentModel:classify(b) end
+
+---cs.model "latent_ode.rnn_dt", ".rnn_decay", ".gru_d" or ".ode_rnn": go forward and predict what comes next. Methods
+---loss, predict and mse, as above; options channels, hidden, units, gru_units, activation, likelihood, noise, noise_start,
+---encoder_layers and encoder_solver (ode_rnn), means (gru_d).
+
 -- ---- data, training, results --------------------------------------------------------------------------------
 
 ---@class costate.Dataset
@@ -910,7 +1009,7 @@ function costate.anneal(x, options) end
 ---@field a_dense? number[][] rows of `a` of further stages, which only `p` needs
 
 ---@class costate.Register
----@field model fun(type: { name: string, options?: table, parameters?: function, build: function })
+---@field model fun(type: { name: string, options?: table, parameters?: function, build?: function, parts?: fun(options: table, name: string): table<string, costate.Model>, methods?: table<string, function>, check?: fun(options: table) }) build(options, parameters, x); or, made of models, parts and methods f(m, ...)
 ---@field loss fun(type: { name: string, options?: table, build: function })
 ---@field dataset fun(type: { name: string, build: function })
 ---@field tableau fun(method: costate.Tableau) a solver, usable at once: checked against its order conditions
