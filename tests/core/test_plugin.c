@@ -511,6 +511,24 @@ static cst_status init_models(const cst_host *h) {
 static const cst_plugin models = {.abi_version = CST_ABI, .struct_size = sizeof models,
                                   .name = "models", .init = init_models};
 
+/* Several outputs without what fills them in, and a loss of nothing but what may be left out. */
+static const cst_model_type torn = {
+    .struct_size = sizeof torn, .name = "torn", .declare = declare_all, .build = build_none, .n_out = 2};
+static const cst_loss_type idle = {
+    .struct_size = sizeof idle, .name = "idle", .n_in = 1, .n_optional = 1, .build = no_loss};
+static cst_status init_torn(const cst_host *h) { return h->register_model(h, &torn); }
+static cst_status init_idle(const cst_host *h) { return h->register_loss(h, &idle); }
+
+static void test_appended_fields_are_checked(void) {
+  const cst_plugin faulty[2] = {
+      {.abi_version = CST_ABI, .struct_size = sizeof *faulty, .name = "torn", .init = init_torn},
+      {.abi_version = CST_ABI, .struct_size = sizeof *faulty, .name = "idle", .init = init_idle}};
+  CU_ASSERT_EQUAL(cst_plugin_add(ctx, &faulty[0], "(test)"), CST_EPLUGIN);
+  expect_message("model 'torn' has several outputs and lacks build_all or a signature");
+  CU_ASSERT_EQUAL(cst_plugin_add(ctx, &faulty[1], "(test)"), CST_EPLUGIN);
+  expect_message("loss 'idle' takes no inputs");
+}
+
 static double deviation_of(const double *x, size_t n) {
   double sum = 0;
   for (size_t i = 0; i < n; i++) sum += x[i] * x[i];
@@ -700,6 +718,7 @@ int cst_suite_plugin(void) {
   CU_ADD_TEST(s, test_tableau_own);
   CU_ADD_TEST(s, test_model_start);
   CU_ADD_TEST(s, test_model_mistakes);
+  CU_ADD_TEST(s, test_appended_fields_are_checked);
   CU_ADD_TEST(s, test_dataset);
   CU_ADD_TEST(s, test_memory_runs_out);
   return 0;

@@ -186,6 +186,19 @@ describe("a scan over rows of different lengths", function()
     assert(core.memory() == before, "allocated")
   end)
 
+  it("computes in f32", function()
+    local old = cs.dtype()
+    cs.dtype "f32"
+    local cell = cs.nn.gru { inputs = I, units = D, name = "gru" }
+    local x, start = cs.rows(cs.cast(xs, "f32")), cs.rows(cs.cast(h0, "f32"))
+    local c, y = cs.scan(function(h, v) return cell(h, v), h end, start, x, { lengths = lengths, reverse = true })
+    cs.dtype(old)
+    local d, z = cs.scan(function(h, v) return gru(h, v), h end, h0, xs, { lengths = lengths, reverse = true })
+    assert(c.dtype == "f32" and y.dtype == "f32")
+    near(cs.cast(c, "f64"), d, 1e-6)
+    near(cs.cast(y, "f64"), z, 1e-6)
+  end)
+
   it("gives a row the same bits whoever is beside it", function()
     local pick <const> = { 2, 4, 7 }
     local function some(x)
