@@ -19,80 +19,18 @@ cs.dtype(opt.float)
 
 -- ---- data -----------------------------------------------------------------------------------------------
 
-local function periodic(seed)
-  local rng, times, values = cs.rng(seed, "periodic"), { 0 }, {}
-  for i = 2, opt.points do times[i] = 5 * rng:uniform() end
-  table.sort(times)
-  for i = 1, opt.series do
-    local f, level, y = 0.4 + 0.4 * rng:uniform(), 1 + 0.1 * rng:normal(), {}
-    for k, t in ipairs(times) do
-      y[k] = level + math.sin(2 * math.pi * f * t) + (k > 1 and 0.01 * rng:uniform() or 0)
-    end
-    values[i] = y
+-- What is seen, what the loss explains, and what the test counts.
+local tasks = {
+  interpolation = { kind = "interpolation", count = opt.seen },
+  extrapolation = { kind = "extrapolation", share = 0.5, predict = "all" },
+}
+
+local function task(set, kind, more)
+  local o = {}
+  for _, t in ipairs { tasks[kind], more } do
+    for k, x in pairs(t) do o[k] = x end
   end
-  return { t = times, y = values, n = opt.series }
-end
-
---- Series of some rows at some times, all observed. places[i]: which times those of row i are.
-local function series(data, rows, places)
-  local t, y = {}, {}
-  for i, row in ipairs(rows) do
-    t[i], y[i] = {}, {}
-    for k, place in ipairs(places(i)) do t[i][k], y[i][k] = data.t[place], { data.y[row][place] } end
-  end
-  local n, m = #rows, #t[1]
-  return { t = cs.rows(cs.tensor(t, "f64")), y = cs.rows(cs.tensor(y)), mask = cs.rows(cs.ones(n, m, 1)),
-    lengths = cs.rows(cs.full(m, n, "f64")) }
-end
-
-local function range(first, last)
-  local list = {}
-  for i = first, last do list[#list + 1] = i end
-  return list
-end
-
-local function choice(rng, n, k)
-  local list = rng:choose(n, k):totable()
-  for i, x in ipairs(list) do list[i] = x + 1 end
-  table.sort(list)
-  return list
-end
-
--- What is seen and what is predicted of rows, by task.
-local tasks = {}
-
-function tasks.interpolation(data, rows, rng)
-  local all = range(1, #data.t)
-  local b = series(data, rows, function() return all end)
-  b.seen = series(data, rows, function() return choice(rng, #data.t, opt.seen) end)
-  b.shared_times = cs.tensor(data.t, "f64")
-  return b
-end
-
-function tasks.extrapolation(data, rows, _, test)
-  local all, half, mask = range(1, #data.t), 1, {}
-  while data.t[half + 1] < 2.5 do half = half + 1 end
-  local b = series(data, rows, function() return all end)
-  b.seen = series(data, rows, function() return range(1, half) end)
-  b.shared_times = cs.tensor(data.t, "f64")
-  for k = 1, #all do mask[k] = { test and k <= half and 0 or 1 } end
-  b.mask = b.mask * cs.tensor { mask }
-  return b
-end
-
---- Batches of the first 80 % of the rows, in a new order every epoch, and the others as one.
-local function split(data, task, seed)
-  local rng, cut = cs.rng(seed, "batches"), math.floor(0.8 * data.n)
-  local order, at = nil, cut
-  local function next_batch()
-    if at + opt.batch > cut then order, at = rng:permutation(cut):totable(), 0 end
-    local rows = {}
-    for i = 1, opt.batch do rows[i] = order[at + i] + 1 end -- permutations count from 0
-    at = at + opt.batch
-    return task(data, rows, rng)
-  end
-  local batches = setmetatable({ per_epoch = cut // opt.batch }, { __call = next_batch })
-  return batches, task(data, range(cut + 1, data.n), cs.rng(seed, "test"), true)
+  return set:task(o)
 end
 
 -- ---- training ---------------------------------------------------------------------------------------------
@@ -107,38 +45,43 @@ end
 
 local fitted = {}
 
-local function fit(kind, task, seed)
-  local name = ("%s %s %d"):format(kind, task, seed)
+local function fit(kind, what, seed)
+  local name = ("%s %s %d"):format(kind, what, seed)
   if fitted[name] then return fitted[name] end
-  local data = periodic(seed)
-  local batches, test = split(data, tasks[task], seed)
+  local data = cs.dataset "periodic" { series = opt.series, points = opt.points, seed = seed }
+  local train, test = data:split { test = 0.2, seed = seed }
+  local counted = task(test, what, { predict = what == "extrapolation" and "hidden" or "all", seed = seed }):all()
   local m = new_model(kind, name)
-  local r = cs.train { parameters = m, epochs = opt.epochs, batch = batches, clip = opt.clip, on_failure = "skip", quiet = true,
-    optimizer = cs.optim.adamax { lr = opt.lr }, name = m.name,
-    schedule = cs.schedule.exponential { decay = 0.999, least = opt.lr / 10 },
+  local r = cs.train { parameters = m, epochs = opt.epochs, name = m.name, clip = opt.clip, on_failure = "skip", quiet = true,
+    batch = task(train, what, { seed = seed }):batches { size = opt.batch, shuffle = true },
+    optimizer = cs.optim.adamax { lr = opt.lr }, schedule = cs.schedule.exponential { decay = 0.999, least = opt.lr / 10 },
     loss = function(b, run)
       return m:loss(b, { samples = opt.samples, kl = cs.anneal(run.epoch, { from = 10, rate = 0.99 }) })
     end,
-    validate = function() return m:mse(test) end }
-  local mse = m:mse(test)
-  print(("%-10s %s, seed %d: test MSE %.5f, %.2f s an epoch"):format(kind, task, seed, mse, r.seconds / opt.epochs))
-  fitted[name] = { model = m, test = test, data = data, mse = mse, seconds = r.seconds / opt.epochs }
+    validate = function() return m:mse(counted) end }
+  local mse = m:mse(counted)
+  print(("%-10s %s, seed %d: test MSE %.5f, %.2f s an epoch"):format(kind, what, seed, mse, r.seconds / opt.epochs))
+  fitted[name] = { model = m, mse = mse, seconds = r.seconds / opt.epochs, test = task(test, what, { seed = seed }):all() }
   return fitted[name]
 end
 
 -- ---- the figures ------------------------------------------------------------------------------------------
 
 local function panel(f, row, title)
-  local mean, std = f.model:predict(f.test, { samples = 30 })
-  local t, m, s, seen = f.test.t[row]:totable(), mean[row]:reshape(-1), std[row]:reshape(-1), f.test.seen
+  local b = f.test
+  local mean, std = f.model:predict(b, { samples = 30 })
+  local t, m, s = b.t[row]:totable(), mean[row]:reshape(-1), std[row]:reshape(-1)
+  local n = math.tointeger(b.seen.lengths[row])
+  local seen = { x = b.seen.t[row]:totable(), y = b.seen.y[row]:reshape(-1):totable() }
+  for i = n + 1, #seen.x do seen.x[i], seen.y[i] = nil, nil end
   local x, y = {}, {}
   for k = 1, #t do x[k], y[k] = t[k], m[k] - 2 * s[k] end
   for k = #t, 1, -1 do x[#x + 1], y[#y + 1] = t[k], m[k] + 2 * s[k] end
   return { title = title, xlabel = "t", yrange = { -0.5, 2.5 }, key = "off", series = {
     { x = x, y = y, style = "region", colour = "#56B4E9" },
     { x = t, y = m, colour = "#0072B2" },
-    { x = f.data.t, y = f.data.y[math.floor(0.8 * f.data.n) + row], colour = "#999999", style = "dashes" },
-    { x = seen.t[row], y = seen.y[row]:reshape(-1), style = "points", colour = "#000000" } } }
+    { x = t, y = b.y[row]:reshape(-1), colour = "#999999", style = "dashes" },
+    { x = seen.x, y = seen.y, style = "points", colour = "#000000" } } }
 end
 
 local sum, seconds, first = 0, 0, nil

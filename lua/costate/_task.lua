@@ -2,10 +2,10 @@
 -- data:task { kind =, .. }: batches in which `seen` (t, y, mask, lengths) is what an encoder may look at, while t, y,
 -- mask, lengths are what is to be predicted.
 --
---   interpolation  seen are `count` of a row's times, or the share `keep`, at random; predicted are all of them or,
---                  with predict = "hidden", those not seen
+--   interpolation  seen are `count` of a row's times, or the share `keep`, at random; predicted are all of them
 --   extrapolation  seen are the times in the first `share` of the row's span, predicted those after
 --
+-- predict = "hidden" asks for the times that are not seen, predict = "all" for all of them, whatever the kind.
 -- The random choice is keyed by seed, row and draw. The draw is 0, or in batches the epoch (1, 2, ..) unless `fixed`.
 -- Where nothing is left to predict, a row has one time at which nothing is observed. Shapes depend on the data set
 -- alone, so that a recorded loss fits every batch.
@@ -19,7 +19,8 @@ Task.__index = Task
 local spec = { kind = "string!", keep = "number", count = "integer", share = "number", predict = "string",
   fixed = "boolean", seed = "integer" }
 
-local own_options = { interpolation = { keep = true, count = true, predict = true }, extrapolation = { share = true } }
+local own_options = { interpolation = { keep = true, count = true }, extrapolation = { share = true } }
+local usual = { interpolation = "all", extrapolation = "hidden" }
 
 local function check_share(name, x)
   if x > 0 and x <= 1 then return end
@@ -32,14 +33,14 @@ local function check(given)
   if not own then
     core.fail(("option 'kind' of task is \"interpolation\" or \"extrapolation\", got \"%s\""):format(o.kind))
   end
-  for _, name in ipairs { "keep", "count", "predict", "share" } do
+  for _, name in ipairs { "keep", "count", "share" } do
     if o[name] ~= nil and not own[name] then
       core.fail(("option '%s' of task does not belong to kind \"%s\""):format(name, o.kind))
     end
   end
   if o.keep and o.count then core.fail("task takes keep, a share, or count, a number, not both") end
   options.positive("task", "count", o.count)
-  o.keep, o.share, o.predict, o.seed = o.keep or 0.5, o.share or 0.5, o.predict or "all", o.seed or core.seed()
+  o.keep, o.share, o.predict, o.seed = o.keep or 0.5, o.share or 0.5, o.predict or usual[o.kind], o.seed or core.seed()
   check_share("keep", o.keep)
   check_share("share", o.share)
   if o.predict ~= "all" and o.predict ~= "hidden" then
@@ -69,15 +70,13 @@ local function gather(b, flagged, wanted, room, takes)
   return out
 end
 
-local function hides(o) return o.kind == "extrapolation" or o.predict == "hidden" end
-
 local function cut(self, list, index, draw)
   local b = self.tools.pick(self.data, list, index)
   local flagged = flags(self, b, index, draw)
   local seen = gather(b, flagged, true, self.room_seen, is_observation)
-  if hides(self.options) then
+  if self.options.predict == "hidden" then
     for k, x in pairs(gather(b, flagged, false, self.room_hidden, is_of_points)) do b[k] = x end
-    b.shared_times = self.shared_times
+    b.shared_times = self.late_times
   end
   b.seen = seen
   return b
@@ -104,10 +103,10 @@ end
 
 function Task:__tostring()
   local o, n = self.options, self.data.t.shape[2]
-  local what = o.kind == "extrapolation" and ("the first %g of each span is seen"):format(o.share)
-    or ("%s of the times are seen, %s predicted"):format(o.count or ("%g"):format(o.keep), o.predict)
-  return ("task '%s' on dataset '%s': %s; at most %d of %d times"):format(o.kind, self.data.name, what,
-    self.room_seen, n)
+  local what = o.kind == "extrapolation" and ("the first %g of each span is"):format(o.share)
+    or ("%s of the times are"):format(o.count or ("%g"):format(o.keep))
+  return ("task '%s' on dataset '%s': %s seen, at most %d of %d times; %s predicted"):format(o.kind, self.data.name,
+    what, self.room_seen, n, o.predict == "all" and "all are" or "the others are")
 end
 
 function M.new(data, given, tools)
@@ -120,7 +119,7 @@ function M.new(data, given, tools)
   self.room_seen, self.room_hidden = seen, hidden
   if data.shared_times and self.options.kind == "extrapolation" then
     local late = gather(b, flagged, false, hidden, is_observation)
-    self.shared_times = core.shared_times(late.t, late.lengths)
+    self.late_times = core.shared_times(late.t, late.lengths) -- of what is hidden
   end
   return self
 end

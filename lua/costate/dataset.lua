@@ -157,12 +157,24 @@ local function with_lists(given)
 end
 
 --- What a plugin makes: a tensor without axes is a number.
-local function built(name, resolved)
-  local fields = core.dataset(name, resolved, core.seed())
+local function built(name, resolved, seed)
+  local fields = core.dataset(name, resolved, seed)
   for k, x in pairs(fields) do
     if core.kind(x) == "tensor" and x.rank == 0 then fields[k] = x:item() end
   end
   return fields
+end
+
+--- Every set takes `seed`, from which it is drawn: that of the run, unless given. Returns the other options, the seed.
+local function without_seed(o)
+  if type(o) ~= "table" or o.seed == nil then return o, core.seed() end
+  if math.type(o.seed) ~= "integer" then
+    core.fail(("option 'seed' of a dataset is an integer, got %s"):format(core.format(o.seed)))
+  end
+  local rest = {}
+  for k, x in pairs(o) do rest[k] = x end
+  rest.seed = nil
+  return rest, o.seed
 end
 
 --- cs.dataset("cubic_spiral", { points = 1000 }) or cs.dataset "cubic_spiral" { ... }
@@ -175,16 +187,19 @@ function M.dataset(name, given)
     if not entry then entry = core.find("dataset", name) end
     if not entry then core.fail(message) end
   end
-  local function make(o)
+  local function make(given_options)
+    local o, seed = without_seed(given_options)
     if own then
-      local fields = own.build(o or {}, core.rng(core.seed(), name))
+      local fields = own.build(given_options or {}, core.rng(seed, name))
       if type(fields) ~= "table" then
         core.fail(("dataset '%s': build must return a table of tensors, got a %s"):format(name, type(fields)))
       end
-      return series.start(adopt(name, fields, o or {}))
+      return series.start(adopt(name, fields, given_options or {}))
     end
     local resolved = core.options("dataset", entry.name, with_lists(o))
-    return series.start(adopt(entry.name, built(entry.name, resolved), resolved:table()))
+    local about = resolved:table()
+    about.seed = seed
+    return series.start(adopt(entry.name, built(entry.name, resolved, seed), about))
   end
   if given ~= nil then return make(given) end
   return make

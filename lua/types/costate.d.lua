@@ -832,8 +832,9 @@ local Series = {}
 function Series:standardise(options) end
 ---Batches in which `seen` (t, y, mask, lengths) is what an encoder may look at and t, y, mask, lengths are to be
 ---predicted. Interpolation: `count` or the share `keep` (0.5) of each row's times are seen, chosen at random anew
----each epoch unless `fixed`; all times are predicted, or the hidden ones. Extrapolation: the first `share` (0.5) of each
----row's span is seen, the rest predicted. Where nothing is left to predict, a row has one time and nothing observed.
+---each epoch unless `fixed`, and all are predicted. Extrapolation: the first `share` (0.5) of each row's span is seen,
+---the rest predicted. `predict` changes what is predicted to the hidden times or to all. Where nothing is left to
+---predict, a row has one time and nothing observed.
 ---@param options { kind: "interpolation"|"extrapolation", keep?: number, count?: integer, predict?: "all"|"hidden", fixed?: boolean, share?: number, seed?: integer }
 ---@return costate.Task
 function Series:task(options) end
@@ -870,7 +871,7 @@ function Rng:permutation(n) end
 function Rng:choose(n, k) end
 
 ---@param name string
----@param options? table when absent, a function of the options is returned
+---@param options? table of the set, and seed: that of the run unless given; when absent, a function of the options is returned
 ---@return any dataset
 function costate.dataset(name, options) end
 

@@ -142,6 +142,14 @@ describe("batches of series", function()
     near(sum, d.y:sum():item())
   end)
 
+  it("are drawn from the run's seed or their own", function()
+    local function set(seed) return cs.dataset "periodic" { series = 4, points = 5, seed = seed } end
+    near(set().y, set().y, 0)
+    near(set(7).y, set(7).y, 0)
+    assert((set(7).y - set(8).y):abs():max():item() > 1e-3)
+    raises(function() set(0.5) end, "'seed'", "integer")
+  end)
+
   it("leave times and lengths in f64", function()
     local before = cs.dtype()
     cs.dtype "f32"
@@ -262,6 +270,16 @@ describe("extrapolation", function()
     assert(b.shared_times[1] > 0.3 * d.shared_times[20] and b.seen.t[1][b.seen.t.shape[2]] <= 0.3 * d.shared_times[20])
     assert(d:task { kind = "interpolation", predict = "hidden" }:all().shared_times == nil)
     assert(d:task { kind = "interpolation" }:all().shared_times)
+  end)
+
+  it("asks for all times where told so", function()
+    local d = cs.dataset "periodic" { series = 6, points = 20 }
+    local hidden = d:task { kind = "extrapolation" }:all()
+    local b = d:task { kind = "extrapolation", predict = "all" }:all()
+    near(b.y, d.y, 0)
+    near(b.shared_times, d.shared_times, 0)
+    near(b.seen.y, hidden.seen.y, 0)
+    assert(b.lengths[1] == hidden.lengths[1] + b.seen.lengths[1])
   end)
 end)
 
