@@ -2,18 +2,10 @@
 -- The gradients along the stored forward solution, as scripts ask for them.
 local cs = require "costate"
 local core = require "costate.core"
+local here = debug.getinfo(1, "S").source:match("^@(.*[/\\])") or "./"
+local robertson = dofile(here .. "robertson.lua")
 
 local times <const> = { 0, 0.4, 4, 40 }
-
---- Robertson's reaction with rates scaled by exp(p.a), exp(p.b), exp(p.c).
-local function robertson(p)
-  return function(_, y)
-    local u, v, w = y:columns()
-    local a, b = 0.04 * cs.exp(p.a) * u, 1e4 * cs.exp(p.b) * v * w
-    local c = 3e7 * cs.exp(p.c) * v ^ 2
-    return cs.stack { b - a, a - b - c, c }
-  end
-end
 
 --- Those of one row at a time among them; sundials may be missing.
 local solvers <const> = { "kencarp4", "gsl.msbdf", "gsl.bsimp",

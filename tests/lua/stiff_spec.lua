@@ -2,18 +2,10 @@
 -- Stiff fields: solved, differentiated and trained through plugin esdirk.
 local cs = require "costate"
 local core = require "costate.core"
+local here = debug.getinfo(1, "S").source:match("^@(.*[/\\])") or "./"
+local robertson = dofile(here .. "robertson.lua")
 
 local SOLVERS <const> = { "trbdf2", "kvaerno3", "kencarp4", "kencarp5", "kvaerno5" }
-
---- Robertson's reaction with rates scaled by exp(p.a), exp(p.b), exp(p.c).
-local function robertson(p)
-  return function(_, y)
-    local u, v, w = y:columns()
-    local a, b = 0.04 * cs.exp(p.a) * u, 1e4 * cs.exp(p.b) * v * w
-    local c = 3e7 * cs.exp(p.c) * v ^ 2
-    return cs.stack { b - a, a - b - c, c }
-  end
-end
 
 local times <const> = { 0, 1, 100, 1e4 }
 
