@@ -191,7 +191,7 @@ end
 
 -- ---- the run ------------------------------------------------------------------------------------------------
 
-local sum, drawn = {}, nil
+local sum, each, drawn = {}, {}, nil
 local function add(name, x) sum[name] = (sum[name] or 0) + x / opt.splits end
 
 for seed = 1, opt.splits do
@@ -200,6 +200,8 @@ for seed = 1, opt.splits do
   drawn = drawn or panels(r.models.with, b)
   print(("split %d: log p(y | t) without %.2f, with %.2f; log p(y, t) without %.2f, with %.2f; %.2f and %.2f s an epoch"):format(
     seed, r.without.values, r.with.values, r.without.both, r.with.both, r.without.seconds, r.with.seconds))
+  each[seed] = { values_without = r.without.values, values_with = r.with.values, both_without = r.without.both,
+    both_with = r.with.both }
   for _, way in ipairs { "without", "with" } do
     add("values_" .. way, r[way].values)
     add("both_" .. way, r[way].both)
@@ -225,5 +227,6 @@ its integral, rel. error         %8.3f  %8.3f        %8.3f     (of all series to
   sum.values_without, sum.values_with, sum.values_best, sum.values_best_without, sum.both_without, sum.both_with,
   sum.both_best, sum.rate_error_constant, sum.rate_error, sum.integral_error_constant, sum.integral_error,
   sum.integral_error_best, sum.integral_error_of_all))
+sum.each, sum.epochs = each, opt.epochs
 cs.result(sum)
 cs.plot.panels { file = "latent_poisson.svg", panels = drawn, columns = 3, width = 1080, height = 520 }

@@ -72,9 +72,12 @@ end
 
 -- ---- the figure -------------------------------------------------------------------------------------------
 
-local function column(y, k) return y:slice(2, k, k):reshape(-1) end
-local function curve(y, more)
-  more.x, more.y = column(y, 1), column(y, 2)
+--- A path [T, 2], or each `every`-th point of it.
+local function curve(y, more, every)
+  more.x, more.y = {}, {}
+  for k, at in ipairs(y:totable()) do
+    if k % (every or 1) == 0 then more.x[#more.x + 1], more.y[#more.y + 1] = at[1], at[2] end
+  end
   return more
 end
 
@@ -96,8 +99,8 @@ end
 local function panel(f, test, row, title)
   local xrange, yrange = square_around(test.point_clean[row])
   local n, list = opt.points, {}
-  local mean, all = f.model:predict(test, { samples = 0 })[row], draws_of(f.model, test, row, 30)
-  for i = 1, 30 do list[i] = curve(all[i], { colour = "#d0e6f5" }) end
+  local mean, all = f.model:predict(test, { samples = 0 })[row], draws_of(f.model, test, row, 20)
+  for i = 1, 20 do list[i] = curve(all[i], { colour = "#d0e6f5" }, 4) end
   list[#list + 1] = curve(test.point_clean[row], { style = "dashes", colour = "#999999" })
   list[#list + 1] = curve(test.seen.y[row], { style = "points", colour = "#000000" })
   list[#list + 1] = curve(mean:slice(1, 1, n), { colour = "#0072B2" })
