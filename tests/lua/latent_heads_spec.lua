@@ -82,6 +82,57 @@ describe("a Poisson process", function()
     -- the estimate has standard deviation sqrt(rate / (60 horizon))
     assert(math.abs(estimate - rate) < 3 * math.sqrt(rate / (60 * horizon)))
   end)
+
+  --- Series whose events are a process of rate `rate(t)` <= bound on [0, horizon], thinned from one of rate bound. At
+  --- 0 all have a time at which nothing is observed, which is no event.
+  local function simulated(n, horizon, rate, bound)
+    local rng, list, spans = core.rng(11, "thinned"), {}, {}
+    for i = 1, n do
+      local s, t = { t = { 0 }, y = { { 0 } }, mask = { { 0 } } }, 0
+      while true do
+        t = t - math.log(rng:uniform()) / bound
+        if t > horizon then break end
+        if rng:uniform() * bound <= rate(t) then s.t[#s.t + 1], s.y[#s.y + 1], s.mask[#s.mask + 1] = t, { 0 }, { 1 } end
+      end
+      list[i], spans[i] = s, horizon
+    end
+    return batch(list, { span = rows(spans, "f64") })
+  end
+
+  --- The rate 2.5 at all times; and softplus(5 e^(-0.4 t) - 1), which falls from 4.02 to 0.70. Learned is
+  --- softplus(b tanh(w z + c) + d), z = e^(a t) or so, from one that falls by a half.
+  for name, truth in pairs {
+    homogeneous = function() return 2.5 end,
+    inhomogeneous = function(t) return math.log(1 + math.exp(5 * math.exp(-0.4 * t) - 1)) end,
+  } do
+    it("gives back the rate that made it: " .. name, function()
+      local n, horizon = 200, 4
+      local b = simulated(n, horizon, truth, 5)
+      local m = linear_model { poisson = "times", units = 1, activation = "tanh", origin = 0,
+        solver = { rtol = 1e-6, atol = 1e-8 } }
+      set(m, "encoder_head.1.bias", { 1, -25 })
+      set(m, "intensity.0.weight", { { 1 } })
+      set(m, "intensity.1.weight", { { 1 } })
+      set(m, "intensity.1.bias", { 0 })
+      local r = cs.train { parameters = { m.parts.field, m.parts.intensity }, steps = 200, quiet = true,
+        optimizer = cs.optim.adam { lr = 5e-2 }, batch = function() return b end, loss = function(x)
+          local _, terms = m:elbo(x, { samples = 0 })
+          return -terms.process
+        end }
+      assert(r.status == "ok")
+      local grid = { t = {}, y = {}, mask = {} }
+      for k = 0, 8 do grid.t[k + 1], grid.y[k + 1], grid.mask[k + 1] = k * horizon / 8, { 0 }, { 0 } end
+      local at, total = m:intensity(batch({ grid }, { span = rows({ horizon }, "f64") }), { samples = 0 })
+      local integral, steps = 0, 1000
+      for i = 1, steps do integral = integral + truth((i - 0.5) * horizon / steps) * horizon / steps end
+      -- deviations: of the integral sqrt(integral / n); of the rate, from a hundred events where they are rarest, 0.1
+      assert(math.abs(total:item() - integral) < 3 * math.sqrt(integral / n))
+      for k, t in ipairs(grid.t) do
+        local error = math.abs(at[1][k][1] / truth(t) - 1)
+        assert(error < 0.2, ("rate off by %.3f at %g"):format(error, t))
+      end
+    end)
+  end
 end)
 
 describe("likelihoods and heads", function()
