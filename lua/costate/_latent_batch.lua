@@ -4,6 +4,7 @@
 --   seen = { t, y, mask, lengths }                  what the encoder gets; without it, the same
 --   shared_times [T]                                t of every row, when all have the same
 --   span [B]                                        end of the window of a point process; without it, the last time
+--   partial                                         true where t lacks what is in `seen`
 -- Times of a row may repeat: channels observed at one time as two entries are met one after the other.
 -- z0 lives at the origin: a number that all rows share, or by default each row's own first time. Values at
 -- entries that are not observed are never read, so NaN may stand there.
@@ -12,7 +13,7 @@ local core = require "costate.core"
 local M = {}
 
 local series <const> = { "t", "y", "mask", "lengths" }
-local others <const> = { "shared_times", "label", "span" }
+local others <const> = { "shared_times", "label", "span", "partial" }
 
 local function part(from, what)
   local out = {}

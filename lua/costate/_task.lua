@@ -7,6 +7,7 @@
 --
 -- predict = "hidden" asks for the times that are not seen, predict = "all" for all of them, whatever the kind.
 -- The random choice is keyed by seed, row and draw. The draw is 0, or in batches the epoch (1, 2, ..) unless `fixed`.
+-- Batches that do not have all times of their rows say so, `partial`: those of a point process they are not.
 -- Where nothing is left to predict, a row has one time at which nothing is observed. Shapes depend on the data set
 -- alone, so that a recorded loss fits every batch.
 local core = require "costate.core"
@@ -76,7 +77,7 @@ local function cut(self, list, index, draw)
   local seen = gather(b, flagged, true, self.room_seen, is_observation)
   if self.options.predict == "hidden" then
     for k, x in pairs(gather(b, flagged, false, self.room_hidden, is_of_points)) do b[k] = x end
-    b.shared_times = self.late_times
+    b.shared_times, b.partial = self.late_times, true
   end
   b.seen = seen
   return b

@@ -35,6 +35,11 @@ local function bound(m, what, b, given, f)
   local samples, iwae = o.samples or 1, o.iwae
   if iwae and samples == 0 then core.fail(("option 'iwae' of %s needs samples"):format(what)) end
   local args = { b = batch.fields(b, m.options.channels), kl = o.kl or 1 }
+  if m.options.poisson and args.b.partial then
+    core.fail("a point process explains all times of a row, and this batch leaves out those seen: "
+      .. "data:task { .., predict = \"all\" }")
+  end
+  args.b.partial = nil
   return eager(m, ("%s %d %s"):format(what, samples, iwae), args, function(a)
     return f(a.b, { samples = samples, kl = a.kl, iwae = iwae })
   end)

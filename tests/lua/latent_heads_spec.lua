@@ -265,6 +265,10 @@ describe("what cannot be right", function()
     raises(function() m:elbo(with { span = rows({ { 0, 3 }, { 0, 3 }, { 0, 3 } }, "f64") }) end, "'span'", "[3, 2]")
     raises(function() make({ classes = 2 }):loss(ragged) end, "label")
     raises(function() m:intensity(ragged) end, "no point process", "poisson")
+    local data = cs.dataset "poisson_sampled" { series = 5 }
+    local process = make { channels = 1, poisson = "times", origin = 0 }
+    raises(function() process:elbo(data:task { kind = "extrapolation" }:all()) end, "all times", "predict = \"all\"")
+    assert(process:elbo(data:task { kind = "extrapolation", predict = "all" }:all()):item() < 0)
     raises(function() m:classify(ragged) end, "no classes")
   end)
   it("in options", function()
