@@ -10,8 +10,9 @@
 --   line     a line for each patient and channel, y = a + b t + u + v (t - t1) + noise: a + b t is that of the training
 --            patients, u and v are drawn towards 0 by ridge penalties chosen on them, so few readings change little
 -- latent_ode (its encoder an ODE-RNN, and once with the visits as a Poisson process) explains all of a training series;
--- the other models explain what was not seen, which served them better on validation patients. Hidden sizes, rate and
--- layers were chosen on those as well.
+-- the other models explain what was not seen. That and the sizes were chosen on validation patients, who are test
+-- patients of other splits: some twenty settings of latent_ode were tried, five each of rnn_vae and ode_rnn, two of the
+-- others, so that the comparison leans towards latent_ode.
 --
 --   costate run examples/latent_real.lua --threads 1 --out runs/latent_real
 local cs = require "costate"
@@ -171,6 +172,8 @@ local function new_model(kind, channels, name, classes)
   return cs.model("latent_ode." .. (latent[kind] or kind))(o)
 end
 
+local failed = {} -- names of trainings that ended early by a numerical failure
+
 --- A trained model; with classes it stops where the outcome is predicted best.
 local function fit(kind, s, task, name, classes)
   local m, valid = new_model(kind, s.train.channels, name, classes), task_of(s.valid, task, true):all()
@@ -182,7 +185,10 @@ local function fit(kind, s, task, name, classes)
       return m:loss(b, { samples = opt.samples, kl = cs.anneal(run.epoch, { from = 0, rate = 0.9 }) })
     end,
     validate = function() return classes and cs.loss.cross_entropy(m:classify(valid), valid.label) or m:mse(valid) end }
-  if r.status ~= "ok" and r.status ~= "stopped_early" then error(name .. ": " .. r.message, 0) end
+  if r.status ~= "ok" and r.status ~= "stopped_early" then
+    failed[#failed + 1] = name
+    print(("%s: step %d: %s; its best so far is taken"):format(name, r.steps, r.message))
+  end
   return m
 end
 
@@ -313,7 +319,7 @@ if opt.outcome then
   end
 end
 
-result.splits, result.seconds = opt.splits, os.clock()
+result.splits, result.seconds, result.failed = opt.splits, os.clock(), failed
 cs.result(result)
 
 -- ---- the figure -------------------------------------------------------------------------------------------
@@ -356,7 +362,7 @@ local function measured(set, data, x)
   return out
 end
 
-local function panel(set, task, title, quantile)
+local function panel(set, task, title, quantile, key)
   local f = shown[set.name .. task]
   local row = patient(f, set.name == "fev" and 8 or 3, quantile)
   local b, t = on_grid(f.batch, row)
@@ -366,23 +372,25 @@ local function panel(set, task, title, quantile)
   for k = 1, #t do x[k], edge[k] = t[k], m[k] - 2 * s[k] end
   for k = #t, 1, -1 do x[#x + 1], edge[#edge + 1] = t[k], m[k] + 2 * s[k] end
   local function series(times, values, style, colour, name)
-    return { x = times, y = measured(set, f.data, values), style = style, colour = colour, name = name }
+    return { x = times, y = measured(set, f.data, values), style = style, colour = colour, name = key and name }
   end
   local whole = { seen = tables(f.batch.seen), hidden = tables(f.batch) }
   local seen_t, seen_y = observed(whole.seen, row, channel)
   local hidden_t, hidden_y = observed(whole.hidden, row, channel)
-  return { title = title, key = "off", xlabel = set.name == "fev" and "years since the transplant" or "years since entry",
-    ylabel = set.name == "fev" and "FEV1, % of baseline" or "bilirubin, mg/dl", logy = set.name == "pbcseq", series = {
-      series(x, edge, "region", "#56B4E9"), series(t, m, "lines", "#0072B2"),
-      series(t, f.line(b)[1]:column(channel):totable(), "dashes", "#777777"),
-      series(t, f.rnn_dt(b)[1]:column(channel):totable(), "lines", "#E69F00"),
-      series(seen_t, seen_y, "points", "#000000"), series(hidden_t, hidden_y, "circles", "#D55E00") } }
+  return { title = title, key = key or "off", xlabel = set.name == "fev" and "years since the transplant" or "years since entry",
+    ylabel = set.name == "fev" and "FEV1, % of baseline" or "bilirubin, mg/dl", logy = set.name == "pbcseq",
+    yrange = set.name == "fev" and { 0, 150 } or { 0.1, 50 }, series = {
+      series(x, edge, "region", "#56B4E9", "two deviations"), series(t, m, "lines", "#0072B2", "latent ODE"),
+      series(t, f.line(b)[1]:column(channel):totable(), "dashes", "#777777", "line"),
+      series(t, f.rnn_dt(b)[1]:column(channel):totable(), "lines", "#E69F00", "RNN, told the gaps"),
+      series(seen_t, seen_y, "points", "#000000", "seen"), series(hidden_t, hidden_y, "circles", "#D55E00", "to be predicted") } }
 end
 
 local panels = {}
 for _, set in ipairs(sets) do
   local place = set.name .. ", "
-  panels[#panels + 1] = panel(set, "interpolation", place .. "interpolation: median error", 0.5)
+  panels[#panels + 1] = panel(set, "interpolation", place .. "interpolation: median error", 0.5,
+    set.name == "pbcseq" and "inside left top maxrows 3 font ',9'" or nil)
   panels[#panels + 1] = panel(set, "forecast", place .. "forecast: median error", 0.5)
   panels[#panels + 1] = panel(set, "forecast", place .. "forecast: one of the worst", 0.9)
 end
