@@ -13,6 +13,8 @@ local encoder = require "costate._latent_encoder"
 
 local M = {}
 
+local LEAST_RATE <const> = 1e-12
+
 function M.parts(o, name, channels)
   local out = {}
   local function mlp(key, layers, inputs, outputs)
@@ -30,8 +32,8 @@ function M.parts(o, name, channels)
   return out
 end
 
---- g(z) > 0.
-function M.intensity(m, z) return core.softplus(m.parts.intensity(z)) end
+--- g(z) > 0, also where softplus is rounded to 0, so that log g and its derivative are finite.
+function M.intensity(m, z) return core.softplus(m.parts.intensity(z)) + LEAST_RATE end
 
 local function field_of(m)
   local net, poisson = m.parts.field, m.options.poisson

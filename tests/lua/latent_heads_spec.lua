@@ -52,6 +52,23 @@ describe("a Poisson process", function()
     near(terms.process:item(), expected, 1e-5)
   end)
 
+  it("has a finite gradient where the rate is rounded to zero", function()
+    local before = cs.dtype()
+    cs.dtype "f32"
+    local ok, message = pcall(function()
+      local m = make { channels = 1, poisson = "times", name = "rounded rate" }
+      local list = m.parts.intensity.list
+      for _, p in ipairs(list) do p.tensor:fill(0) end
+      list[#list].tensor:fill(-200) -- the last bias
+      local b = cs.dataset "poisson_sampled" { series = 3 }:all()
+      local value, slope = m:elbo(b), cs.grad(function() return (m:elbo(b)) end)(m)
+      assert(math.abs(value:item()) < math.huge)
+      for _, x in ipairs(slope:reshape(-1):totable()) do assert(math.abs(x) < math.huge) end
+    end)
+    cs.dtype(before)
+    assert(ok, message)
+  end)
+
   it("is most likely at the rate that made it", function()
     local rng, rate, horizon, list, count = core.rng(5, "process"), 2.5, 8, {}, 0
     local spans = {}
