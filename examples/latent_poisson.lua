@@ -37,8 +37,8 @@ end
 
 --- log of the mean of e^x along the last axis.
 local function log_mean_exp(x)
-  local top = cs.max(x, x.rank, true)
-  return cs.log(cs.mean(cs.exp(x - top), x.rank)) + cs.max(x, x.rank)
+  local last = x.rank
+  return cs.loss.log_mean_exp(x, { axis = last })
 end
 
 --- log p(t) of the times of a batch, a mean over rows, by the parts of a model: z0 ~ N(0, I) is followed, the

@@ -16,12 +16,6 @@ function M.log_softmax(a)
   return d - core.log(core.sum(core.exp(d), a.rank, true))
 end
 
---- log(1/K sum_k e^(x_k)) along axis 2 of [B, K].
-function M.log_mean_exp(x)
-  local top = core.detach(core.max(x, 2, true))
-  return core.log(core.mean(core.exp(x - top), 2)) + core.reshape(top, { x.shape[1] })
-end
-
 M.kinds = {
   gaussian = {
     log_density = function(a, y, log_std)

@@ -79,7 +79,7 @@ function M.elbo(m, b, o)
     terms.process = events:mean()
     seen = seen + m.options.poisson_weight * events
   end
-  if o.iwae then return likelihood.log_mean_exp(seen + o.kl * log_ratio(r)):mean(), terms, r end
+  if o.iwae then return cs.loss.log_mean_exp(seen + o.kl * log_ratio(r)):mean(), terms, r end
   return seen:mean() - o.kl * terms.kl, terms, r
 end
 
