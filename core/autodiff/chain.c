@@ -3,31 +3,45 @@
 
 #include <string.h>
 
-bool cst_chain_reads(const cst_type *out, const cst_type *t, size_t *div, size_t *mod) {
+/* Axes lo to hi of an operand vary, but for some neighbouring ones between, along which it is repeated. */
+static bool reads_lines(const cst_type *out, const int64_t *stride, int lo, int hi, cst_chain_reading *how) {
+  size_t run = 1, gap = 1;
+  int i = hi;
+  while (i > lo && (stride[i] || out->dim[i] == 1)) run *= (size_t)out->dim[i--];
+  while (i > lo && (!stride[i] || out->dim[i] == 1)) gap *= (size_t)out->dim[i--];
+  for (int k = 0; k <= i; k++)
+    if (!stride[k] && (out->dim[k] != 1 || (k == 0 && out->space == CST_ROW))) return false;
+  for (int k = hi + 1; k < out->rank; k++)
+    if (out->dim[k] != 1) return false;
+  *how = (cst_chain_reading){.div = 1, .run = run, .gap = gap};
+  return true;
+}
+
+bool cst_chain_reads(const cst_type *out, const cst_type *t, cst_chain_reading *how) {
   int64_t stride[CST_MAX_RANK];
   if (!cst_broadcast_strides(out, t, stride)) return false;
   int lo = -1, hi = -1;
   for (int i = 0; i < out->rank; i++)
     if (stride[i]) lo = lo < 0 ? i : lo, hi = i;
-  *div = 1, *mod = 1;
+  *how = (cst_chain_reading){.div = 1, .mod = 1, .gap = 1};
   if (lo < 0) return true;
   for (int i = lo; i <= hi; i++) {
-    if (!stride[i] && out->dim[i] != 1) return false;
-    *mod *= (size_t)out->dim[i];
+    if (!stride[i] && out->dim[i] != 1) return reads_lines(out, stride, lo, hi, how);
+    how->mod *= (size_t)out->dim[i];
   }
-  for (int i = hi + 1; i < out->rank; i++) *div *= (size_t)out->dim[i];
-  if (lo == 0) *mod = 0;
+  for (int i = hi + 1; i < out->rank; i++) how->div *= (size_t)out->dim[i];
+  if (lo == 0) how->mod = 0;
   for (int i = 0; i < lo; i++)
     if (out->dim[i] != 1 || (i == 0 && out->space == CST_ROW)) return true;
-  *mod = 0; /* nothing varies before the operand's first axis */
+  how->mod = 0; /* nothing varies before the operand's first axis */
   return true;
 }
 
-static int operand_of(cst_chain *c, cst_value v, size_t div, size_t mod) {
+static int operand_of(cst_chain *c, cst_value v, const cst_chain_reading *how) {
   for (int i = 0; i < c->n_operands; i++)
-    if (c->operand[i].value == v && c->operand[i].div == div && c->operand[i].mod == mod) return i;
+    if (c->operand[i].value == v && memcmp(&c->operand[i].how, how, sizeof *how) == 0) return i;
   if (c->n_operands == CHAIN_OPERANDS) return -1;
-  c->operand[c->n_operands] = (cst_chain_operand){v, div, mod};
+  c->operand[c->n_operands] = (cst_chain_operand){v, *how};
   return c->n_operands++;
 }
 
@@ -57,7 +71,7 @@ static int member(const cst_value *nodes, size_t n, cst_value v) {
   return -1;
 }
 
-static bool in_place(const cst_chain_operand *o) { return o->div == 1 && o->mod == 0; }
+static bool in_place(const cst_chain_operand *o) { return o->how.div == 1 && o->how.mod == 0 && o->how.gap == 1; }
 
 static bool is_plain(const cst_chain *c) {
   if (c->n_steps != 1 || c->n_operands != c->step[0].n_in) return false;
@@ -79,13 +93,13 @@ bool cst_chain_build(const cst_graph *g, const cst_value *nodes, size_t n, const
     *s = (cst_chain_step){.map = map_of(q->op, type->dtype), .node = nodes[i], .n_in = (uint8_t)q->n_in, .out = -1};
     for (uint32_t k = 0; k < q->n_in; k++) {
       int m = member(nodes, i, q->in[k]);
-      size_t div, mod;
+      cst_chain_reading how;
       if (m >= 0) {
         s->in[k] = (int16_t)~c->step[m].out;
         continue;
       }
-      if (!cst_chain_reads(type, type_at(g, q->in[k]), &div, &mod)) return false;
-      int at = operand_of(c, rep[q->in[k]], div, mod);
+      if (!cst_chain_reads(type, type_at(g, q->in[k]), &how)) return false;
+      int at = operand_of(c, rep[q->in[k]], &how);
       if (at < 0) return false;
       s->in[k] = (int16_t)at;
     }
@@ -116,9 +130,22 @@ static void copy(uint8_t dtype, const void *from, size_t at, block *to, size_t f
   memcpy((char *)to + first * size, (const char *)from + at * size, n * size);
 }
 
+/* Elements e .. e+n of an operand whose lines repeat. */
+static void gather_lines(const cst_chain_reading *o, const void *base, uint8_t dtype, size_t e, size_t n, block *to) {
+  size_t line = e / o->run, r = e % o->run;
+  for (size_t i = 0, run; i < n; i += run, r = 0, line++) {
+    run = o->run - r < n - i ? o->run - r : n - i;
+    copy(dtype, base, line / o->gap * o->run + r, to, i, run);
+  }
+}
+
 /* Elements e .. e+n of an operand that repeats or wraps: runs of one element, or of neighbours. */
-static void gather(const cst_chain_operand *o, const void *base, uint8_t dtype, size_t e, size_t n,
+static void gather(const cst_chain_reading *o, const void *base, uint8_t dtype, size_t e, size_t n,
                    block *to) {
+  if (o->gap > 1) {
+    gather_lines(o, base, dtype, e, n, to);
+    return;
+  }
   size_t m = o->mod ? e / o->div % o->mod : e / o->div, r = e % o->div;
   for (size_t i = 0, run; i < n; i += run) {
     bool single = o->div > 1 || o->mod == 1;
@@ -147,7 +174,7 @@ static void load_operands(frame *f, size_t e, size_t n) {
     if (in_place(o)) {
       f->at[k] = (const char *)f->call->p[k] + e * size;
     } else {
-      if (o->mod != 1 || e == 0) gather(o, f->call->p[k], f->c->dtype, e, n, &f->buffer[k]);
+      if (o->how.mod != 1 || e == 0) gather(&o->how, f->call->p[k], f->c->dtype, e, n, &f->buffer[k]);
       f->at[k] = &f->buffer[k];
     }
   }

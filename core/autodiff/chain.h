@@ -10,10 +10,14 @@
 /* A step has at most three operands, and all but the first take a result of the chain. */
 enum { CHAIN_STEPS = 16, CHAIN_OPERANDS = 2 * CHAIN_STEPS + 1, CHAIN_BLOCK = 256 };
 
-/* Element e of the result meets element (e / div) % mod of the operand; mod 0: no wrap. */
+/* Element e of the result meets element (e / div) % mod of the operand; mod 0: no wrap. Or, with gap > 1, lines of
+ * `run` elements are met `gap` times each: element e / (run gap) run + e % run. */
+typedef struct cst_chain_reading {
+  size_t div, mod, run, gap;
+} cst_chain_reading;
 typedef struct cst_chain_operand {
   cst_value value;
-  size_t div, mod;
+  cst_chain_reading how;
 } cst_chain_operand;
 
 typedef struct cst_chain_step {
@@ -32,8 +36,8 @@ typedef struct cst_chain {
   cst_chain_step step[CHAIN_STEPS];
 } cst_chain;
 
-/* Whether an operand of type t can be read by (e / div) % mod in a result of type `out`. */
-bool cst_chain_reads(const cst_type *out, const cst_type *t, size_t *div, size_t *mod);
+/* Whether an operand of type t can be read so in a result of type `out`, and how. */
+bool cst_chain_reads(const cst_type *out, const cst_type *t, cst_chain_reading *how);
 /* Builds the chain of `n` nodes given in ascending order, the last of which is the result. `rep` maps
  * a value to the value whose storage it shares. False: too many operands. */
 bool cst_chain_build(const cst_graph *g, const cst_value *nodes, size_t n, const cst_value *rep,

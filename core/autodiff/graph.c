@@ -303,14 +303,14 @@ static void unify(cst_graph *g, const cst_op *op, cst_value *in, size_t n) {
 /* Operands that a chain cannot read by repeating and wrapping are broadcast by a node of their own. */
 static void spread(cst_graph *g, const cst_op *op, cst_value *in, size_t n) {
   cst_type type[3] = {{0}}, out;
-  size_t div, mod;
+  cst_chain_reading how;
   for (size_t i = 0; i < n; i++) {
     if (!in[i]) return;
     type[i] = *type_at(g, in[i]);
   }
   if (cst_broadcast_types(g->host, op, type, n, &out) != CST_OK) return; /* infer says why */
   for (size_t i = 0; i < n; i++) {
-    if (cst_chain_reads(&out, &type[i], &div, &mod)) continue;
+    if (cst_chain_reads(&out, &type[i], &how)) continue;
     cst_attrs at = {.n_ints = (uint8_t)(2 + out.rank), .i = {out.rank, out.space}};
     for (int k = 0; k < out.rank; k++) at.i[2 + k] = out.dim[k];
     in[i] = cst_node1(g, "broadcast", in[i], &at);

@@ -106,6 +106,21 @@ static inline cst_value derivative_like(cst_graph *g, cst_value x, cst_value lik
   return same ? x : cst_broadcast_like(g, x, like);
 }
 
+/* batch.c: for batch rules. `like` is the type of the value that `stacked` is with one more axis. */
+cst_type cst_stacked_type(const cst_type *like, int64_t k);
+/* Where axis i of that value is in `stacked`; -1: the batch axis, which it does not have. */
+int cst_stacked_axis(const cst_graph *g, cst_value stacked, const cst_type *like, int64_t axis);
+/* v with the axis and all others: `stacked` or, if that is CST_NONE, v itself, repeated where they lack. */
+cst_value cst_stacked_full(cst_graph *g, cst_value v, cst_value stacked, int64_t k);
+/* The batch rule of `broadcast`. */
+cst_status cst_batch_broadcast(cst_graph *g, const cst_attrs *a, const cst_value *in, size_t n, const cst_value *stacked,
+                               int64_t k, const cst_value *out, cst_value *out_stacked);
+/* The head of a batch rule. */
+#define CST_BATCH_RULE(name)                                                                               \
+  static cst_status name##_batch(cst_graph *g, const cst_attrs *a, const cst_value *in, size_t n,        \
+                                 const cst_value *stacked, int64_t k, const cst_value *out,              \
+                                 cst_value *out_stacked)
+
 /* function.c: builds in g what `outs` of `src` need, starting from the values that `map` gives (by value
  * of src; it is completed on the way). */
 cst_status cst_graph_extract(cst_graph *g, const cst_graph *src, cst_value *map, const cst_value *outs,

@@ -137,8 +137,27 @@ static cst_status scatter_jvp(cst_graph *g, const cst_attrs *a, const cst_value 
   return g->status;
 }
 
+/* Both move along an axis of each row, by one index for all. */
+static bool apart(const cst_graph *g, const cst_value *in, const cst_value *stacked, int64_t axis) {
+  bool batch = type_at(g, in[0])->space == CST_ROW && axis == 0;
+  return stacked[0] && !stacked[1] && !batch && type_at(g, in[1])->space != CST_ROW;
+}
+CST_BATCH_RULE(gather) {
+  (void)n, (void)k, (void)out;
+  if (!apart(g, in, stacked, a->i[0])) return CST_EUNSUPPORTED;
+  *out_stacked = cst_gather(g, stacked[0], in[1], cst_stacked_axis(g, stacked[0], type_at(g, in[0]), a->i[0]));
+  return g->status;
+}
+CST_BATCH_RULE(scatter) {
+  (void)n, (void)k;
+  if (!apart(g, in, stacked, a->i[0])) return CST_EUNSUPPORTED;
+  *out_stacked = scatter(g, stacked[0], in[1], cst_stacked_axis(g, stacked[0], type_at(g, out[0]), a->i[0]), a->i[1]);
+  return g->status;
+}
+
 #define ROW(nm) {.struct_size = sizeof(cst_op), .name = #nm, .n_in_min = 2, .n_in_max = 2, .linear = 1, \
-                 .infer = nm##_infer, .kernel = {nm##_run, nm##_run}, .vjp = nm##_vjp, .jvp = nm##_jvp}
+                 .infer = nm##_infer, .kernel = {nm##_run, nm##_run}, .vjp = nm##_vjp, .jvp = nm##_jvp, \
+                 .batch = nm##_batch}
 static const cst_op table[] = {ROW(gather), ROW(scatter)};
 
 cst_status cst_register_indexing(const cst_host *h) {

@@ -83,6 +83,14 @@ static cst_status matmul_jvp(cst_graph *g, const cst_attrs *a, const cst_value *
   return g->status;
 }
 
+/* The axis is one more of the leading ones. */
+CST_BATCH_RULE(matmul) {
+  (void)n, (void)k, (void)out;
+  if (stacked[1]) return CST_EUNSUPPORTED;
+  *out_stacked = cst_matmul(g, stacked[0], in[1], a->i[0] != 0);
+  return g->status;
+}
+
 /* ---- outer: y [K, N] = sum over leading axes of a [.., K]^T b [.., N] --------------------------- */
 
 static cst_status outer_infer(const cst_host *h, const cst_attrs *at, const cst_type *in, size_t n,
@@ -188,6 +196,14 @@ static cst_status bmm_jvp(cst_graph *g, const cst_attrs *at, const cst_value *in
   return g->status;
 }
 
+CST_BATCH_RULE(bmm) {
+  (void)n, (void)out;
+  if ((type_at(g, in[0])->space == CST_ROW) != (type_at(g, in[1])->space == CST_ROW)) return CST_EUNSUPPORTED;
+  cst_value x = cst_stacked_full(g, in[0], stacked[0], k), y = cst_stacked_full(g, in[1], stacked[1], k);
+  *out_stacked = x && y ? cst_bmm(g, x, y, a->i[0] != 0, a->i[1] != 0) : CST_NONE;
+  return g->status;
+}
+
 /* ---- dense: y [.., N] = act(x [.., K] w [K, N] + b [N]); attribute: act ------------------------- */
 
 static cst_status dense_infer(const cst_host *h, const cst_attrs *a, const cst_type *in, size_t n,
@@ -247,6 +263,13 @@ static cst_status dense_jvp(cst_graph *g, const cst_attrs *a, const cst_value *i
     *out_dot = cst_broadcast_like(g, *out_dot, out[0]);
   return g->status;
 }
+CST_BATCH_RULE(dense) {
+  (void)n, (void)k, (void)out;
+  if (stacked[1] || stacked[2]) return CST_EUNSUPPORTED;
+  *out_stacked = cst_dense(g, stacked[0], in[1], in[2], (int)a->i[0]);
+  return g->status;
+}
+
 /* ---- dense_back: (x, w, y, y_bar) -> x_bar, w_bar, b_bar, and y_bar act'(y) as scratch ------------ */
 
 static cst_status dense_back_infer(const cst_host *h, const cst_attrs *a, const cst_type *in,
@@ -292,14 +315,16 @@ static cst_status dense_back_expand(cst_graph *g, const cst_attrs *a, const cst_
 static const cst_op table[] = {
   {.struct_size = sizeof(cst_op), .name = "matmul", .n_in_min = 2, .n_in_max = 2, .flags = CST_OP_REAL, .linear = 3,
    .accumulates = 1, .infer = matmul_infer, .kernel = {matmul_run, matmul_run}, .vjp = matmul_vjp,
-   .jvp = matmul_jvp},
+   .jvp = matmul_jvp, .batch = matmul_batch},
   {.struct_size = sizeof(cst_op), .name = "outer", .n_in_min = 2, .n_in_max = 2, .flags = CST_OP_REAL, .linear = 3,
    .accumulates = 1, .infer = outer_infer, .kernel = {outer_run, outer_run}, .vjp = outer_vjp,
    .jvp = outer_jvp},
   {.struct_size = sizeof(cst_op), .name = "bmm", .n_in_min = 2, .n_in_max = 2, .flags = CST_OP_REAL, .linear = 3,
-   .infer = bmm_infer, .kernel = {bmm_run, bmm_run}, .vjp = bmm_vjp, .jvp = bmm_jvp},
+   .infer = bmm_infer, .kernel = {bmm_run, bmm_run}, .vjp = bmm_vjp, .jvp = bmm_jvp,
+   .batch = bmm_batch},
   {.struct_size = sizeof(cst_op), .name = "dense", .n_in_min = 3, .n_in_max = 3, .flags = CST_OP_REAL,
-   .infer = dense_infer, .kernel = {dense_run, dense_run}, .vjp = dense_vjp, .jvp = dense_jvp},
+   .infer = dense_infer, .kernel = {dense_run, dense_run}, .vjp = dense_vjp, .jvp = dense_jvp,
+   .batch = dense_batch},
   {.struct_size = sizeof(cst_op), .name = "dense_back", .n_in_min = 4, .n_in_max = 4,
    .accumulates = 6, .infer = dense_back_infer, .kernel = {dense_back_run, dense_back_run},
    .expand = dense_back_expand},

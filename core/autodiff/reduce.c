@@ -104,6 +104,29 @@ static cst_status amax_jvp(cst_graph *g, const cst_attrs *a, const cst_value *in
   return g->status;
 }
 
+/* Over the batch axis as well: what is left is not of rows, and has the new axis in front. */
+static cst_status reduce_batch(cst_graph *g, const char *name, const cst_attrs *a, cst_value in, cst_value stacked,
+                               cst_value *out_stacked) {
+  const cst_type *t = type_at(g, in);
+  cst_attrs at = {.n_ints = 2, .i = {0, a->i[1]}};
+  for (int i = 0; i < t->rank; i++) {
+    if (!(a->i[0] >> i & 1)) continue;
+    int axis = cst_stacked_axis(g, stacked, t, i);
+    if (axis < 0 || (axis == 0 && a->i[1])) return CST_EUNSUPPORTED;
+    at.i[0] |= (int64_t)1 << axis;
+  }
+  *out_stacked = cst_node1(g, name, stacked, &at);
+  return g->status;
+}
+CST_BATCH_RULE(sum) {
+  (void)n, (void)k, (void)out;
+  return reduce_batch(g, "sum", a, in[0], stacked[0], out_stacked);
+}
+CST_BATCH_RULE(amax) {
+  (void)n, (void)k, (void)out;
+  return reduce_batch(g, "amax", a, in[0], stacked[0], out_stacked);
+}
+
 /* ---- broadcast: attributes rank, space, dim.. ------------------------------------------------------ */
 
 static cst_status broadcast_infer(const cst_host *h, const cst_attrs *a, const cst_type *in, size_t n,
@@ -159,9 +182,9 @@ static cst_status never_run(const cst_call *c) {
                       .infer = nm##_infer, __VA_ARGS__}
 #define RULES(nm) .kernel = {nm##_run, nm##_run}, .vjp = nm##_vjp, .jvp = nm##_jvp
 static const cst_op table[] = {
-  ROW(sum, RULES(sum), .linear = 1, .accumulates = 1, .flags = CST_OP_REAL),
-  ROW(amax, RULES(amax), .flags = CST_OP_REAL),
-  ROW(broadcast, RULES(broadcast), .linear = 1),
+  ROW(sum, RULES(sum), .batch = sum_batch, .linear = 1, .accumulates = 1, .flags = CST_OP_REAL),
+  ROW(amax, RULES(amax), .batch = amax_batch, .flags = CST_OP_REAL),
+  ROW(broadcast, RULES(broadcast), .batch = cst_batch_broadcast, .linear = 1),
   ROW(sum_to, .kernel = {never_run, never_run}),
 };
 

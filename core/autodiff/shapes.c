@@ -74,12 +74,35 @@ VJP(reshape) {
   return g->status;
 }
 SAME_JVP(reshape)
+CST_BATCH_RULE(reshape) {
+  (void)a, (void)n;
+  const cst_type *like = type_at(g, in[0]), *to = type_at(g, out[0]);
+  bool row = to->space == CST_ROW, has = type_at(g, stacked[0])->space == CST_ROW;
+  int64_t dim[CST_MAX_RANK];
+  int rank = 0;
+  if ((like->space == CST_ROW) != row || to->rank == CST_MAX_RANK) return CST_EUNSUPPORTED;
+  if (has) dim[rank++] = to->dim[0];
+  dim[rank++] = k;
+  for (int i = row; i < to->rank; i++) dim[rank++] = to->dim[i];
+  *out_stacked = cst_reshape(g, stacked[0], rank, dim);
+  return g->status;
+}
+
+/* The same node of the stacked value. */
+#define SAME_BATCH(name)                                                                         \
+  CST_BATCH_RULE(name) {                                                                         \
+    (void)in, (void)n, (void)k, (void)out;                                                       \
+    *out_stacked = cst_node1(g, #name, stacked[0], a);                                           \
+    return g->status;                                                                            \
+  }
 
 INFER(detach) {
   UNUSED_INFER;
   *out = *in;
   return CST_OK;
 }
+
+SAME_BATCH(detach)
 
 static cst_status alias_run(const cst_call *c) {
   const cst_operand *o = &c->q->operand[1];
@@ -126,6 +149,31 @@ VJP(transpose) {
   return g->status;
 }
 SAME_JVP(transpose)
+CST_BATCH_RULE(transpose) {
+  (void)n, (void)k, (void)out;
+  const cst_type *like = type_at(g, in[0]);
+  int row = like->space == CST_ROW, has = type_at(g, stacked[0])->space == CST_ROW, perm[CST_MAX_RANK] = {0, 1};
+  if (row && axis_of(a->i[0], like->rank) != 0) return CST_EUNSUPPORTED;
+  for (int i = row; i < like->rank; i++) perm[i - row + 1 + has] = cst_stacked_axis(g, stacked[0], like, a->i[i]);
+  *out_stacked = cst_transpose(g, stacked[0], type_at(g, stacked[0])->rank, perm);
+  return g->status;
+}
+
+/* A node that goes along an axis of each row, attribute 0. */
+static cst_status along_axis(cst_graph *g, const char *name, const cst_attrs *a, cst_value in, cst_value stacked,
+                             cst_value *out_stacked) {
+  const cst_type *like = type_at(g, in);
+  cst_attrs at = *a;
+  if (like->space == CST_ROW && axis_of(a->i[0], like->rank) == 0) return CST_EUNSUPPORTED;
+  at.i[0] = cst_stacked_axis(g, stacked, like, a->i[0]);
+  *out_stacked = cst_node1(g, name, stacked, &at);
+  return g->status;
+}
+#define AXIS_BATCH(name)                                                                         \
+  CST_BATCH_RULE(name) {                                                                         \
+    (void)n, (void)k, (void)out;                                                                 \
+    return along_axis(g, #name, a, in[0], stacked[0], out_stacked);                              \
+  }
 
 /* ---- slice: attributes axis, start, stop, step ------------------------------------------------------- */
 
@@ -167,6 +215,7 @@ VJP(slice) {
   return g->status;
 }
 SAME_JVP(slice)
+AXIS_BATCH(slice)
 
 /* ---- pad: attributes axis, before, after, step --------------------------------------------------------- */
 
@@ -215,6 +264,7 @@ VJP(pad) {
   return g->status;
 }
 SAME_JVP(pad)
+AXIS_BATCH(pad)
 
 /* ---- concat: attribute axis ------------------------------------------------------------------------------ */
 
@@ -276,6 +326,22 @@ JVP(concat) {
   return g->status;
 }
 
+CST_BATCH_RULE(concat) {
+  const cst_type *to = type_at(g, out[0]);
+  cst_value part[64];
+  bool row = to->space == CST_ROW, plain = true; /* plain: no part has the batch axis */
+  if (n > 64 || (row && axis_of(a->i[0], to->rank) == 0)) return CST_EUNSUPPORTED;
+  for (size_t i = 0; i < n; i++) {
+    plain = plain && stacked[i] && type_at(g, stacked[i])->space != CST_ROW;
+    if ((type_at(g, in[i])->space == CST_ROW) != row) return CST_EUNSUPPORTED;
+  }
+  for (size_t i = 0; i < n; i++)
+    if (!(part[i] = plain ? stacked[i] : cst_stacked_full(g, in[i], stacked[i], k))) return g->status;
+  cst_attrs at = {.n_ints = 1, .i = {cst_stacked_axis(g, part[0], to, a->i[0])}};
+  *out_stacked = g->host->node(g, "concat", part, n, &at);
+  return g->status;
+}
+
 /* ---- cast: attribute dtype --------------------------------------------------------------------------------- */
 
 INFER(cast) {
@@ -314,14 +380,16 @@ JVP(cast) {
   return g->status;
 }
 
+SAME_BATCH(cast)
+
 #define RUN(nm) .kernel = {nm##_run, nm##_run}
 #define ROW(nm, most, lin, ...)                                                                  \
   {.struct_size = sizeof(cst_op), .name = #nm, .n_in_min = 1, .n_in_max = most, .linear = lin,    \
    .infer = nm##_infer, __VA_ARGS__}
-#define RULES(nm) .vjp = nm##_vjp, .jvp = nm##_jvp
+#define RULES(nm) .vjp = nm##_vjp, .jvp = nm##_jvp, .batch = nm##_batch
 static const cst_op table[] = {
   ROW(reshape, 1, 1, .kernel = {alias_run, alias_run}, RULES(reshape), .flags = CST_OP_ALIAS),
-  ROW(detach, 1, 1, .kernel = {alias_run, alias_run}, .flags = CST_OP_ALIAS | CST_OP_CONSTANT),
+  ROW(detach, 1, 1, .kernel = {alias_run, alias_run}, .batch = detach_batch, .flags = CST_OP_ALIAS | CST_OP_CONSTANT),
   ROW(transpose, 1, 1, RUN(transpose), RULES(transpose)),
   ROW(slice, 1, 1, RUN(slice), RULES(slice)),
   ROW(pad, 1, 1, RUN(pad), RULES(pad)),

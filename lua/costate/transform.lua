@@ -127,15 +127,49 @@ local function hessian(f, args, vs)
   return y, results(packs, bars)
 end
 
---- The unit vectors e_1 .. e_n as the columns of [n, n]; for a batch one such matrix a row. Made of nodes alone: a
---- tensor would be a capture of every function that has a Jacobian inside.
+--- The unit vectors e_1 .. e_n, [n, n], in the type of x. Made of nodes alone: a tensor would be a capture of every
+--- function that has a Jacobian inside.
 local function units(x)
   local n = x.shape[x.rank]
   local count = core.node("iota", {}, { n, x.dtype == "f32" and 0 or 1 })
-  local across = core.reshape(count, { 1, n })
-  local e = core.eq(core.reshape(count, { n, 1 }), across)
-  return x.rows and core.broadcast_like(e, core.reshape(x, { x.shape[1], n, 1 }) + across) or e
+  return core.eq(core.reshape(count, { n, 1 }), core.reshape(count, { 1, n }))
 end
+
+--- One tangent after another, for functions with an op that has no batch rule.
+local function one_by_one(f, x, dots)
+  if x.rows and not dots.rows then dots = dots + core.reshape(core.zeros_like(x), { x.shape[1], 1, x.shape[2] }) end
+  local y
+  local _, list = scan(function(_, e)
+    local value, dot = tangent(f, { x }, { e }, "jacobian")
+    y = value
+    return {}, dot
+  end, {}, dots)
+  return y and f(x), list
+end
+
+--- Zeros for a y that does not depend on x.
+local function no_tangents(y, dots)
+  local shape, out = y.shape, y.shape
+  local at = y.rows and 2 or 1
+  table.insert(shape, at, 1)
+  table.insert(out, at, dots.shape[dots.rank - 1])
+  if y.rank < at then shape[#shape + 1] = 1 end
+  return core.reshape(core.reshape(core.zeros_like(y), shape) + core.zeros_like(core.slice(dots, dots.rank, 1, 1)), out)
+end
+
+--- y = f(x), x [n] or rows [B, n], and k tangents of it along dots [k, n] (the same for all rows) or rows [B, k, n]:
+--- [.., k, ..] as y is. All share one y.
+function M.pushed(f, x, dots)
+  local tr = core.current()
+  x, dots = tr:value(x), tr:value(dots)
+  local y = f(x)
+  seed_of(y, "jacobian")
+  local k = dots.shape[dots.rows and 2 or 1]
+  local list = tr:jvps(k, { x }, { dots }, { y })
+  if not list then return one_by_one(f, x, dots) end
+  return y, list[1] or no_tangents(y, dots)
+end
+M.units = units
 
 --- A tangent of a batch is one of every row only if no row depends on another.
 local function check_apart(f, x)
@@ -149,21 +183,16 @@ local function check_apart(f, x)
   end
 end
 
---- Column j is the tangent along e_j: one tangent is recorded, and repeated along the columns of units(x).
+--- Column j is the tangent along e_j.
 local function columns(f, x)
   if x.rows then check_apart(f, x) end
-  local shape
-  local _, j = scan(function(_, e)
-    local y, dot = tangent(f, { x }, { e }, "jacobian")
-    shape = y.shape
-    if #y.shape > x.rank or y.rows ~= x.rows then
-      core.fail(("jacobian: for %s the function must return a vector%s, got shape [%s]"):format(
-        x.rows and "a batch of vectors" or "a vector", x.rows and " a row" or "", table.concat(y.shape, ", ")))
-    end
-    return {}, dot
-  end, {}, units(x), { axis = x.rank + 1 })
-  shape[#shape + 1] = x.shape[x.rank]
-  return core.reshape(j, shape)
+  local y, j = M.pushed(f, x, units(x))
+  if y.rank > x.rank or y.rows ~= x.rows then
+    core.fail(("jacobian: for %s the function must return a vector%s, got shape [%s]"):format(
+      x.rows and "a batch of vectors" or "a vector", x.rows and " a row" or "", table.concat(y.shape, ", ")))
+  end
+  if y.rank < x.rank then return j end
+  return core.transpose(j, x.rows and { 1, 3, 2 } or { 2, 1 })
 end
 
 -- ---- outside -----------------------------------------------------------------------------------------

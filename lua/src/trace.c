@@ -277,6 +277,27 @@ static int trace_jvp(lua_State *L) {
   return 1;
 }
 
+/* trace:jvps(k, xs, x_dots, ys) -> y_dots with k tangents each (false: zero), or nil and why it does not go */
+static int trace_jvps(lua_State *L) {
+  lcs_trace *tr = check_trace(L);
+  lcs_current(L);
+  size_t n_x, n_dot, n_y;
+  lua_Integer k = luaL_checkinteger(L, 2);
+  cst_value *x = check_values(L, tr, 3, &n_x), *dot = check_values(L, tr, 4, &n_dot);
+  cst_value *y = check_values(L, tr, 5, &n_y);
+  luaL_argcheck(L, n_x == n_dot, 4, "tangents for each argument");
+  cst_value *y_dot = lua_newuserdatauv(L, (n_y + 1) * sizeof *y_dot, 0);
+  cst_status st = cst_graph_jvps(tr->graph, k, x, dot, n_x, y, n_y, y_dot);
+  if (st == CST_EUNSUPPORTED && tr->graph->status == CST_OK) {
+    lua_pushnil(L);
+    lua_pushstring(L, cst_message(tr->st->ctx));
+    return 2;
+  }
+  lcs_check(L, st);
+  push_values(L, y_dot, n_y);
+  return 1;
+}
+
 /* Captures as the caller must supply them: tensors of an outermost trace, else values outside. */
 static void push_captures(lua_State *L, lcs_trace *tr) {
   lua_createtable(L, (int)tr->n_captures, 0);
@@ -334,7 +355,8 @@ static int sealed(lua_State *L) {
 
 static const luaL_Reg methods[] = {
     {"input", trace_input}, {"like", trace_like},     {"value", trace_value}, {"vjp", trace_vjp},
-    {"jvp", trace_jvp},     {"finish", trace_finish}, {"close", trace_close}, {"size", trace_size},
+    {"jvp", trace_jvp},     {"jvps", trace_jvps},
+     {"finish", trace_finish}, {"close", trace_close}, {"size", trace_size},
     {NULL, NULL}};
 static const luaL_Reg meta[] = {{"__gc", trace_gc}, {"__close", trace_close}, {NULL, NULL}};
 

@@ -49,6 +49,15 @@ cst_status cst_graph_vjp(cst_graph *g, const cst_value *ys, const cst_value *y_b
 /* Tangents of ys given those of xs. */
 cst_status cst_graph_jvp(cst_graph *g, const cst_value *xs, const cst_value *x_dot, size_t n_x,
                          const cst_value *ys, size_t n_y, cst_value *y_dot);
+/* ys once more, for k values of xs at a time. A stacked value has an axis of length k in front, or behind the
+ * batch axis if it is ROW; that of a ROW value may be without the batch axis where all rows have the same.
+ * y_stacked[i] is CST_NONE where ys[i] does not depend on xs. What does not depend on xs is shared by all k.
+ * CST_EUNSUPPORTED, with a message and the graph as good as before, where an op has no batch rule. */
+cst_status cst_graph_batch(cst_graph *g, int64_t k, const cst_value *xs, const cst_value *x_stacked, size_t n_x,
+                           const cst_value *ys, size_t n_y, cst_value *y_stacked);
+/* k tangents at a time, stacked likewise: y_dots[i] has all axes, or is CST_NONE for zero. */
+cst_status cst_graph_jvps(cst_graph *g, int64_t k, const cst_value *xs, const cst_value *x_dots, size_t n_x,
+                          const cst_value *ys, size_t n_y, cst_value *y_dots);
 
 /* ---- functions: a closed graph with ordered inputs and outputs -------------------------------- */
 

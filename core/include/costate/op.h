@@ -101,4 +101,10 @@ struct cst_op {
   /* Optional, for ops that have outputs of all rows together (handles, sums): whether the node may run on the first
    * rows alone, which then come out as they would without the others; `in` are the types of its inputs. NULL: no. */
   bool (*first_rows)(const cst_attrs *a, const cst_type *in, size_t n_in);
+
+  /* Optional: the batch rule, how the node runs with one more axis (cst_graph_batch). stacked[i] is in[i] with
+   * the axis, or CST_NONE where in[i] has none; emits the outputs with it. CST_EUNSUPPORTED, before anything was
+   * emitted, where this does not go. Element-wise ops need none. */
+  cst_status (*batch)(cst_graph *g, const cst_attrs *a, const cst_value *in, size_t n_in,
+                      const cst_value *stacked, int64_t k, const cst_value *out, cst_value *out_stacked);
 };
