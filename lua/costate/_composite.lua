@@ -19,18 +19,30 @@ local function layout_of(parts)
   return list, count
 end
 
---- Moves the parameters of a part into the whole's memory; the tensors of both are then the same objects, as
---- derivatives want them.
-local function adopt(part, fixed, flat, first, at)
+--- The parameters of a part, and of its own parts, look into the whole's memory; the tensors of both are then the
+--- same objects, as derivatives want them.
+local function look_into(part, list, flat, first, at)
   local own = rawget(part, M.internals.FIXED)
-  local view = core.view(flat, at, { own.flat.count })
-  view:copy(own.flat)
-  own.flat = view
+  own.flat = core.view(flat, at, { own.flat.count })
   for i, p in ipairs(own.list) do
-    p.tensor = fixed.list[first + i].tensor
+    p.tensor = list[first + i].tensor
     own.parameters[p.name] = p.tensor
   end
-  return first + #own.list, at + view.count
+  local inner = rawget(part, "parts") or {}
+  for _, key in ipairs(trace.sorted_keys(inner)) do first, at = look_into(inner[key], list, flat, first, at) end
+  if next(inner) then return first, at end
+  return first + #own.list, at + own.flat.count
+end
+
+--- Moves the parameters of a part into the whole's memory. A part belongs to one whole: to another it would be lost.
+local function adopt(part, name, fixed, flat, first, at)
+  local own = rawget(part, M.internals.FIXED)
+  if own.whole then
+    core.fail(("model '%s' is a part of '%s' already, and cannot be one of '%s' as well"):format(part.name, own.whole, name))
+  end
+  core.view(flat, at, { own.flat.count }):copy(own.flat)
+  own.whole = name
+  return look_into(part, fixed.list, flat, first, at)
 end
 
 --- A model of type_, whose parts(o, name) makes the models it consists of and whose methods become its own.
@@ -46,7 +58,7 @@ function M.new(internals, type_, given)
   internals.attach(self, list, core.zeros({ count }))
   local fixed = rawget(self, internals.FIXED)
   local first, at = 0, 0
-  for _, key in ipairs(trace.sorted_keys(parts)) do first, at = adopt(parts[key], fixed, self.flat, first, at) end
+  for _, key in ipairs(trace.sorted_keys(parts)) do first, at = adopt(parts[key], name, fixed, self.flat, first, at) end
   for k, f in pairs(type_.methods or {}) do fixed[k] = f end
   rawset(self, "eager", type_.build and trace.eager(function(...) return type_.build(o, parts, ...) end)
     or function()

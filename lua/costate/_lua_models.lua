@@ -6,7 +6,7 @@ local trace = require "costate._trace"
 local M = { registered = {} }
 
 -- Modules of ours that register models, read when the first of theirs is asked for.
-local homes <const> = { latent_ode = "costate.latent_ode" }
+local homes <const> = { cnf = "costate.cnf", latent_ode = "costate.latent_ode" }
 
 --- The model of that name; nil, and why not when it should be one of ours.
 function M.find(name)

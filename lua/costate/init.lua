@@ -25,7 +25,7 @@ local M = {
   dataset = dataset.dataset,
   schedule = schedule.schedule, anneal = schedule.anneal,
   grad = transform.grad, value_and_grad = transform.value_and_grad, jvp = transform.jvp,
-  hvp = transform.hvp, jacobian = transform.jacobian, compile = transform.compile,
+  hvp = transform.hvp, jacobian = transform.jacobian, divergence = require("costate.divergence").divergence, compile = transform.compile,
   implicit = function(given) return require("costate.implicit")(given) end,
   linalg = require "costate.linalg",
   train = require("costate.train").train,

@@ -1,0 +1,128 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+-- The divergence of a vector field, tr J with J = df/dx, and |J|_F^2, the square of the Frobenius norm, row by row,
+-- from products J v with vectors v that share one evaluation of f:
+--   exact        v = e_1 .. e_D:     tr J = sum_i (J e_i)_i                   |J|_F^2 = sum_i |J e_i|^2
+--   hutchinson   E v v^T = I:        tr J = E v.(J v)                         |J|_F^2 = E |J v|^2
+--                (Hutchinson 1990; as in FFJORD, Grathwohl et al. 2019). The variance of one vector is
+--                |J + J^T|_F^2 / 2 for Gaussian v, and the same of J without its diagonal for v of +-1.
+--   hutch++      Q spans J S, S [D, m]:  tr J = tr Q^T J Q + E v.(P J P v),   P = I - Q Q^T, exact for rank J <= m
+--                (Meyer, Musco, Musco, Woodruff 2021)
+-- The mean over `samples` vectors is the estimate. All are differentiable, and those of a solve are drawn once
+-- before it: an estimate that changed from one evaluation to the next would not be the derivative of anything.
+local core = require "costate.core"
+local options = require "costate._options"
+local random = require "costate.random"
+local transform = require "costate.transform"
+
+local M = { names = { "exact", "hutch++", "hutchinson" } }
+
+local function dots(a, b) return core.sum(a * b, 3) end
+
+-- ---- vectors ---------------------------------------------------------------------------------------------
+
+local kinds = {
+  gaussian = function(shape) return random.normal(shape, { rows = true }) end,
+  rademacher = function(shape) return 1 - 2 * core.lt(random.uniform(shape, { rows = true }), 0.5) end,
+}
+
+--- Vectors an estimate needs for each sample: hutch++ has one to find the range with, one to try the rest.
+local each <const> = { hutchinson = 1, ["hutch++"] = 2 }
+
+-- ---- the methods: f, x [B, D], v [B, samples, D] -> f(x), tr J, |J|_F^2, each but the first [B] ----------------
+
+local methods = {}
+
+function methods.exact(f, x)
+  local e = transform.units(x)
+  local y, j = transform.pushed(f, x, e)
+  return y, core.sum(j * e, { 2, 3 }), core.sum(core.square(j), { 2, 3 })
+end
+
+function methods.hutchinson(f, x, v)
+  local y, jv = transform.pushed(f, x, v)
+  return y, core.mean(dots(v, jv), 2), core.mean(dots(jv, jv), 2)
+end
+
+--- Orthonormal vectors with the span of the rows of a [B, m, D], by Gram and Schmidt; a vector of which rounding is
+--- all that is left is none.
+local function orthonormal(a)
+  local q, m = {}, a.shape[2]
+  local least = a.dtype == "f32" and 1e-6 or 1e-14
+  for i = 1, m do
+    local whole = core.slice(a, 2, i, i)
+    local v = whole
+    for _, u in ipairs(q) do v = v - core.sum(u * v, 3, true) * u end
+    local left = core.sum(core.square(v), 3, true)
+    local there = core.lt(least * core.sum(core.square(whole), 3, true), left)
+    q[i] = v * there / core.sqrt(core.where(there, left, 1))
+  end
+  return m == 1 and q[1] or core.concat(q, 2)
+end
+
+methods["hutch++"] = function(f, x, v)
+  local m = v.shape[2] // 2
+  local s, g = core.slice(v, 2, 1, m), core.slice(v, 2, m + 1, 2 * m)
+  local y, js = transform.pushed(f, x, s)
+  local q = orthonormal(js)
+  local rest = g - core.bmm(core.bmm(g, q, false, true), q)
+  local _, jv = transform.pushed(f, x, core.concat({ q, rest, g }, 2))
+  local function part(i) return core.slice(jv, 2, (i - 1) * m + 1, i * m) end
+  return y, core.sum(dots(q, part(1)), 2) + core.mean(dots(rest, part(2)), 2), core.mean(dots(part(3), part(3)), 2)
+end
+
+-- ---- public ------------------------------------------------------------------------------------------------
+
+local function one_of(what, name, list)
+  for _, n in ipairs(list) do if n == name then return end end
+  local near = core.suggest(tostring(name), list)
+  core.fail(("option '%s' of the divergence is one of %s, got '%s'%s"):format(what, table.concat(list, ", "),
+    tostring(name), near and (": did you mean '%s'?"):format(near) or ""))
+end
+
+--- o = { method = "exact", noise = "gaussian", samples = 1 }, with what is not given filled in.
+function M.resolve(o)
+  o = { method = o.method or "exact", noise = o.noise or "gaussian", samples = o.samples or 1 }
+  one_of("method", o.method, M.names)
+  one_of("noise", o.noise, { "gaussian", "rademacher" })
+  options.positive("divergence", "samples", o.samples)
+  return o
+end
+
+--- The vectors that o asks for, for rows like x [B, D]; nil for the exact divergence.
+function M.vectors(o, x)
+  local count = each[o.method]
+  if not count then return nil end
+  if o.method == "hutch++" and o.samples > x.shape[2] then
+    core.fail(("option 'samples' of hutch++ is at most the width of the state, %d, got %d"):format(x.shape[2], o.samples))
+  end
+  return kinds[o.noise] { x.shape[1], count * o.samples, x.shape[2] }
+end
+
+--- f(x), its divergence and |J|_F^2, [B, D], [B], [B], with vectors drawn before.
+function M.at(f, x, o, vectors)
+  local y, trace, square = methods[o.method](f, x, vectors)
+  return y, trace, square
+end
+
+--- cs.divergence(f [, { method =, noise =, samples =, vectors = }])(x) -> tr df/dx [B], f(x), |df/dx|_F^2 [B].
+function M.divergence(f, given, ...)
+  options.no_more("cs.divergence(f, options)", ...)
+  local spec = { method = "string", noise = "string", samples = "integer", vectors = "tensor" }
+  local t = options.check("divergence", given or {}, spec)
+  local o = M.resolve(t)
+  return transform.compiled("the function of cs.divergence", f, function(x)
+    x = core.current():value(x)
+    if x.rank ~= 2 or not x.rows then
+      core.fail(("divergence: the argument must be a batch of vectors (cs.rows), got shape [%s]"):format(
+        table.concat(x.shape, ", ")))
+    end
+    local y, trace, square = M.at(f, x, o, t.vectors or M.vectors(o, x))
+    if y.rank ~= 2 or y.shape[2] ~= x.shape[2] then
+      core.fail(("divergence: the function must return as many numbers a row as it takes, %d; got shape [%s]"):format(
+        x.shape[2], table.concat(y.shape, ", ")))
+    end
+    return trace, y, square
+  end)
+end
+
+return M
