@@ -119,13 +119,13 @@ end
 
 --- The points of one stretch at the shares of `list`, [B, #list, D] or nil, and at its end.
 local function stretch(flow, z, first, gone, list)
-  local times, from, upto = { first }, 2, nil
+  local times, from = { first }, 2
   for _, r in ipairs(list) do
     if r == 0 then from = 1 end
     if r > 0 and r < 1 then times[#times + 1] = first + r * gone end
   end
   times[#times + 1] = first + gone
-  upto = list[#list] == 1 and #times or #times - 1
+  local upto = list[#list] == 1 and #times or #times - 1
   local out = flow(z, times)
   local ending = core.reshape(core.slice(out, 2, #times, #times), z.shape)
   return #list > 0 and core.slice(out, 2, from, upto) or nil, ending

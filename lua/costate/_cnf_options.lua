@@ -30,9 +30,13 @@ local function is_callable(f)
 end
 
 local function check_field(o)
-  if o.field == nil then core.fail("cnf.flow needs option 'field': cs.nn.concatsquash { 2, 64, 64, 2 }, or a function of t and z") end
+  if o.field == nil then
+    core.fail("cnf.flow needs option 'field': cs.nn.concatsquash { 2, 64, 64, 2 }, or a function of t and z")
+  end
   if is_callable(o.field) then o.field = { o.field } end
-  if type(o.field) ~= "table" or #o.field == 0 then core.fail("option 'field' of cnf.flow is a model, a function or a list of them") end
+  if type(o.field) ~= "table" or #o.field == 0 then
+    core.fail("option 'field' of cnf.flow is a model, a function or a list of them")
+  end
   for i, f in ipairs(o.field) do
     if not is_callable(f) then core.fail(("field %d of cnf.flow is a %s: a model or a function is wanted"):format(i, type(f))) end
   end
@@ -50,7 +54,7 @@ local function check_dim(o)
     end
   end
   if math.type(o.dim) ~= "integer" or o.dim < 1 then
-    core.fail("option 'dim' of cnf.flow, the width of z, is a positive whole number; it must be given where the field is a function")
+    core.fail("option 'dim' of cnf.flow, the width of z, is a positive whole number: a field that is a function does not tell it")
   end
 end
 
@@ -67,7 +71,9 @@ local function check_span(o)
   o.learned = T.learn == true
   if o.span == nil then
     o.span = { 0, number("T", T[1]) }
-    if o.span[2] <= 0 then core.fail("option 'T' of cnf.flow must be positive; a span that runs backwards is span = { 10, 0 }") end
+    if o.span[2] <= 0 then
+      core.fail("option 'T' of cnf.flow must be positive; a span that runs backwards is span = { 10, 0 }")
+    end
     return
   end
   if o.learned then core.fail("options 'span' and T = { learn = true } of cnf.flow exclude each other") end

@@ -39,7 +39,7 @@ local function condition_of(m, what, c, rows)
     return nil
   end
   if c == nil then core.fail(what .. " of a flow with a condition takes { condition = c }") end
-  if type(c) == "table" and not core.kind(c) then c = o.classes > 0 and core.index(c) or core.tensor(c) end
+  if type(c) == "table" and not core.kind(c) then c = core.tensor(c) end
   if not core.kind(c) or c.rank ~= (o.classes > 0 and 1 or 2) or c.shape[1] ~= rows or c.rank == 2 and c.shape[2] ~= width then
     core.fail(("%s: the condition is %s"):format(what, o.classes > 0 and ("labels [%d], from 0 to %d"):format(rows, width - 1)
       or ("a batch of vectors [%d, %d]"):format(rows, width)))
@@ -183,7 +183,9 @@ function M.matching(m, x, given)
   local o = options.check("matching", given or {}, { condition = "any", sigma = "number" })
   local sigma = o.sigma or 0
   if not (sigma >= 0 and sigma < 1) then core.fail("option 'sigma' of matching lies in [0, 1)") end
-  if #m.options.field > 1 then core.fail("matching is for one flow: of a stack only the ends are known, not the stages between") end
+  if #m.options.field > 1 then
+    core.fail("matching is for one flow: of a stack only the ends are known, not what lies between")
+  end
   return along(m, "matching", x, o, core.format(sigma), function(rows, a) return matching(m, rows, a.condition, sigma) end)
 end
 

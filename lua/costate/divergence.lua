@@ -98,11 +98,18 @@ function M.vectors(o, x)
   return kinds[o.noise] { x.shape[1], count * o.samples, x.shape[2] }
 end
 
---- f(x), its divergence and |J|_F^2, [B, D], [B], [B], with vectors drawn before.
-function M.at(f, x, o, vectors)
-  local y, trace, square = methods[o.method](f, x, vectors)
-  return y, trace, square
+--- f, which must give as many numbers a row as x [B, D] has.
+local function checked(f, x)
+  return function(p)
+    local y = f(p)
+    if core.kind(y) and y.rank == 2 and y.shape[2] == x.shape[2] then return y end
+    core.fail(("divergence: the function must return as many numbers a row as it takes, %d; got %s"):format(x.shape[2],
+      core.kind(y) and ("shape [%s]"):format(table.concat(y.shape, ", ")) or "a " .. type(y)))
+  end
 end
+
+--- f(x), its divergence and |J|_F^2, [B, D], [B], [B], with vectors drawn before.
+function M.at(f, x, o, vectors) return methods[o.method](checked(f, x), x, vectors) end
 
 --- cs.divergence(f [, { method =, noise =, samples =, vectors = }])(x) -> tr df/dx [B], f(x), |df/dx|_F^2 [B].
 function M.divergence(f, given, ...)
@@ -117,10 +124,6 @@ function M.divergence(f, given, ...)
         table.concat(x.shape, ", ")))
     end
     local y, trace, square = M.at(f, x, o, t.vectors or M.vectors(o, x))
-    if y.rank ~= 2 or y.shape[2] ~= x.shape[2] then
-      core.fail(("divergence: the function must return as many numbers a row as it takes, %d; got shape [%s]"):format(
-        x.shape[2], table.concat(y.shape, ", ")))
-    end
     return trace, y, square
   end)
 end

@@ -103,6 +103,8 @@ void lcs_open_series(lua_State *L, int lib); /* series.c, points.c */
 void lcs_open_points(lua_State *L, int lib);
 
 /* ---- trace.c ---- */
+/* Whether a value of that type fits the batch of a trace; a graph without rows so far takes the first it meets. */
+cst_status lcs_check_rows(lcs_trace *tr, const cst_type *type);
 /* Value `v` of `from`, or the tensor, as a value of trace `to`; no raising. */
 cst_status lcs_lift_value(lcs_trace *to, const lcs_trace *from, cst_value v, cst_value *out);
 cst_status lcs_lift_tensor(lcs_trace *to, cst_tensor *t, cst_value *out);

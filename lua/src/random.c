@@ -125,6 +125,7 @@ static int traced(lua_State *L) {
   cst_type type = {.dtype = (uint8_t)lcs_check_dtype(L, 3, tr->graph->real),
                    .space = (uint8_t)luaL_checkoption(L, 4, "shared", spaces)};
   lcs_check_shape(L, 5, &type);
+  lcs_check(L, lcs_check_rows(tr, &type));
   uint64_t stream = cst_rng_stream(luaL_checkstring(L, 2));
   lcs_push_value(L, cst_graph_random(tr->graph, lua_toboolean(L, 1), stream, &type));
   return 1;

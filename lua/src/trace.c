@@ -56,8 +56,7 @@ cst_status lcs_lift_value(lcs_trace *to, const lcs_trace *from, cst_value v, cst
   return capture_value(to, outer, out);
 }
 
-/* A graph without rows so far takes the batch of the first row tensor it meets. */
-static cst_status check_rows(lcs_trace *tr, const cst_type *type) {
+cst_status lcs_check_rows(lcs_trace *tr, const cst_type *type) {
   if (type->space != CST_ROW || tr->graph->rows == type->dim[0]) return CST_OK;
   if (tr->graph->rows == 0 && !tr->parent) return tr->graph->rows = type->dim[0], CST_OK;
   return cst_fail(tr->st->ctx, CST_ESHAPE,
@@ -68,7 +67,7 @@ static cst_status check_rows(lcs_trace *tr, const cst_type *type) {
 static cst_status capture_tensor(lcs_trace *root, cst_tensor *t, cst_value *out) {
   for (size_t i = 0; i < root->n_captures; i++)
     if (root->capture[i].tensor == t) return *out = root->capture[i].inner, CST_OK;
-  CST_TRY(check_rows(root, &t->type));
+  CST_TRY(lcs_check_rows(root, &t->type));
   *out = cst_graph_input(root->graph, &t->type, NULL);
   return add_capture(root, (lcs_capture){.tensor = t, .inner = *out});
 }
@@ -192,7 +191,7 @@ static cst_value add_input(lua_State *L, lcs_trace *tr, const cst_type *type, co
     tr->input = p;
     tr->input_capacity = capacity;
   }
-  lcs_check(L, check_rows(tr, type));
+  lcs_check(L, lcs_check_rows(tr, type));
   cst_value v = cst_graph_input(tr->graph, type, name);
   if (!v) lcs_check(L, tr->graph->status);
   return tr->input[tr->n_inputs++] = v;
