@@ -90,7 +90,7 @@ def adam(lr, weight_decay=0.0, b1=0.9, b2=0.999, eps=1e-8):
 
 
 class Training:
-    """Training steps from always the same start; loss(parameters, *batches[i]) -> value, evaluations is that of step i."""
+    """Training steps from always the same start; step i takes loss(parameters, *batches[i]) -> value, evaluations."""
 
     def __init__(self, start, optimizer, loss, batches):
         self.start, self.loss, self.batches = start, loss, batches
