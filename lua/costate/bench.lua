@@ -5,7 +5,8 @@ local core = require "costate.core"
 local train = require "costate.train"
 local trace = require "costate._trace"
 
-local M = { names = { "spiral", "spiral_sciml", "small_node", "large_mlp", "scaling", "threads", "memory", "vjp", "latent_periodic", "cnf_circles", "ragged", "ivp_nonstiff", "ivp_stiff" } }
+local M = { names = { "spiral", "spiral_sciml", "small_node", "large_mlp", "scaling", "threads", "memory", "vjp",
+  "latent_spiral", "latent_periodic", "cnf_circles", "cnf_8gaussians", "ragged", "ivp_nonstiff", "ivp_stiff" } }
 
 local SECONDS <const> = 1.5 -- a row is measured for about so long
 local ROUNDS <const>, MOST_ROUNDS <const> = 3, 400

@@ -644,6 +644,14 @@ function costate.hvp(f) end
 ---@param f fun(x: costate.Value): costate.Value
 ---@return fun(x: costate.Array|table): costate.Array
 function costate.jacobian(f) end
+---The divergence of a vector field, tr df/dx of each row of x [B, D]; also f(x) and |df/dx|_F^2 [B]. From as many
+---products with df/dx as there are vectors, all with one evaluation of f: "exact" takes the D unit vectors, "hutchinson"
+---and "hutch++" estimate from `samples` random ones (1), "gaussian" or "rademacher", drawn anew at every call. Inside a
+---field give `vectors` that were drawn outside: [B, samples, D], for hutch++ [B, 2 samples, D].
+---@param f fun(x: costate.Value): costate.Value
+---@param options? { method?: "exact"|"hutchinson"|"hutch++", noise?: "gaussian"|"rademacher", samples?: integer, vectors?: costate.Array }
+---@return fun(x: costate.Array): costate.Array, costate.Array, costate.Array
+function costate.divergence(f, options) end
 ---u with constraint(u, ...) = 0, as many equations as unknowns, by Newton's method from u0 [n] or, a batch,
 ---[B, n]. Differentiable by everything but u0, whatever the constraint captures included, by the implicit
 ---function theorem du/ds = -c_u^-1 c_s, to any order and never through the iterations. Raises when an equation
@@ -690,6 +698,55 @@ function costate.parameters(given) end
 ---@field shared_times? costate.Array f64 [T]: t of every row; then one solve serves them all
 ---@field span? costate.Array f64 rows [B]: the end of the window of a point process, which begins at the origin
 ---@field label? costate.Array i64 rows [B] or [B, T], classes from 0
+
+---cs.model "cnf.flow" { field = net, base = "normal", T = { 0.5, learn = true } }: a continuous normalizing flow,
+---dz/dt = f(t, z) from the data at t0 to the base at t1; log p(x) = log p_base(z(t1)) + integral of tr df/dz. The field is
+---a model or a function of t and z, or a list of them, one flow after another; with `classes` or `condition` it is called
+---f(t, z, c), c [B, C]. Other options: `costate help cnf.flow`. Points are rows [B, D]; densities are in nats.
+---@class costate.Cnf : costate.Model
+local Cnf = {}
+---What training makes least: the mean of -log p(x), its trace as option `trace` says, plus the integrals of |f|^2 and
+---|df/dz|_F^2 by the weights `kinetic` and `jacobian`. Terms: log_prob and, where weighted, kinetic, jacobian, each a mean.
+---@param x costate.Array
+---@param options? { condition?: costate.Array|table, trace?: string, noise?: string, samples?: integer, kinetic?: costate.Operand, jacobian?: costate.Operand }
+---@return costate.Array
+---@return table<string, costate.Array> terms
+function Cnf:loss(x, options) end
+---log p of each point, [B]; the trace is exact unless asked otherwise.
+---@param x costate.Array
+---@param options? { condition?: costate.Array|table, trace?: "exact"|"hutchinson"|"hutch++", noise?: string, samples?: integer }
+---@return costate.Array
+function Cnf:log_prob(x, options) end
+---n points, rows [n, D]; with log_prob = true also log p of each, followed on the way.
+---@param rng costate.Rng
+---@param n integer
+---@param options? { condition?: costate.Array|table, log_prob?: boolean }
+---@return costate.Array
+---@return costate.Array? log_prob
+function Cnf:sample(rng, n, options) end
+---Where points come to at the base.
+---@param x costate.Array
+---@param options? { condition?: costate.Array|table }
+---@return costate.Array
+function Cnf:encode(x, options) end
+---Where points of the base come from.
+---@param z costate.Array
+---@param options? { condition?: costate.Array|table }
+---@return costate.Array
+function Cnf:decode(z, options) end
+---Points through time, [B, n, D]: at n shares of the way, evenly or as listed; 0 is the data, 1 the base, the other way
+---round with from = "base".
+---@param x costate.Array
+---@param shares integer|number[]
+---@param options? { condition?: costate.Array|table, from?: "data"|"base" }
+---@return costate.Array
+function Cnf:transport(x, shares, options) end
+---The loss of flow matching for the same field, without a solve: the field learns the mean velocity of straight lines from
+---points of the data to points of the base. It is called with times [B, 1], one a row.
+---@param x costate.Array
+---@param options? { condition?: costate.Array|table, sigma?: number }
+---@return costate.Array
+function Cnf:matching(x, options) end
 
 ---cs.model "latent_ode.model" { channels = data.channels, latent = 10 }: a latent ODE; "latent_ode.rnn_vae" has a
 ---recurrence in its place. z0 has a standard normal prior and lives at `origin`, by default each row's first time; of

@@ -35,11 +35,24 @@ def numbers(args, what):
     return [x for row in table(args, what) for x in row]
 
 
-def layers(args, sizes):
-    """The MLP's [(W, b), ...]; W has a row for each input, so a layer is y = x W + b."""
+def several(args, networks):
+    """MLPs one after the other in the weights, of each [(W, b), ...]; W has a row for each input: y = x W + b."""
     rest = iter(numbers(args, "weights"))
     take = lambda n: [next(rest) for _ in range(n)]
-    return [([take(m) for _ in range(n)], take(m)) for n, m in zip(sizes, sizes[1:])]
+    return [[([take(m) for _ in range(n)], take(m)) for n, m in zip(sizes, sizes[1:])] for sizes in networks]
+
+
+def layers(args, sizes):
+    """The one MLP of the weights."""
+    return several(args, [sizes])[0]
+
+
+def concatsquash(args, sizes):
+    """[(weight, bias, gate, gate_bias, shift), ...] and the number behind them, the root of the end time."""
+    *rest, root = numbers(args, "weights")
+    rest = iter(rest)
+    take = lambda n: [next(rest) for _ in range(n)]
+    return [([take(m) for _ in range(n)], take(m), take(m), take(m), take(m)) for n, m in zip(sizes, sizes[1:])], root
 
 
 def linspace(first, last, n):

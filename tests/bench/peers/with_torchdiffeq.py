@@ -1,38 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The workloads with torchdiffeq on PyTorch.
-
-discrete: odeint and autograd, which evaluates no field in its backward pass; backsolve: odeint_adjoint.
-"""
+"""The workloads with torchdiffeq on PyTorch."""
 from functools import partial
 
 import torch
 import torchdiffeq
 
 import common
-
-SOLVERS = {"discrete": torchdiffeq.odeint, "backsolve": torchdiffeq.odeint_adjoint}
-
-
-class Field(torch.nn.Module):
-    """An MLP of y ** power that counts its evaluations."""
-
-    def __init__(self, layers, activations, power=1):
-        super().__init__()
-        self.power, self.count = power, 0
-        parts = []
-        for (w, b), activation in zip(layers, activations):
-            linear = torch.nn.Linear(len(w), len(b))
-            linear.load_state_dict({"weight": torch.tensor(w).T, "bias": torch.tensor(b)})
-            parts += [linear, activation] if activation else [linear]
-        self.net = torch.nn.Sequential(*parts)
-
-    def forward(self, t, y):
-        self.count += 1
-        return self.net(y if self.power == 1 else y ** self.power)
-
-    def counted(self):
-        n, self.count = self.count, 0
-        return n
+import torch_cnf
+import torch_latent
+from torch_common import SOLVERS, Field, Training
 
 
 def spiral_field(args):
@@ -63,35 +39,18 @@ def iteration(gradient):
     return forward_only if gradient == "none" else with_gradient
 
 
-class Training:
-    """Training steps on the spiral with batches made beforehand."""
-
-    def __init__(self, args, solve):
-        self.field = spiral_field(args)
-        self.start = {k: x.clone() for k, x in self.field.state_dict().items()}
-        t = torch.tensor(common.numbers(args, "times"))
-        self.solve = lambda y0: solve(self.field, y0, t, rtol=1e-7, atol=1e-9, method="dopri5")
-        rows = torch.tensor(common.table(args, "batches"))
-        self.y0 = rows[:, :40].reshape(-1, 20, 2)
-        self.y = rows[:, 40:].reshape(-1, 20, 10, 2).transpose(1, 2).contiguous()
-
-    def restart(self):
-        self.field.load_state_dict(self.start)
-        self.optimizer = torch.optim.RMSprop(self.field.parameters(), lr=1e-3)
-
-    def step(self, i):
-        self.optimizer.zero_grad()
-        loss = torch.mean(torch.abs(self.solve(self.y0[i]) - self.y[i]))
-        forward = self.field.counted()
-        loss.backward()
-        self.optimizer.step()
-        return loss.detach(), forward, self.field.counted()
-
-
 def spiral(args):
+    """Training steps with batches made beforehand."""
+    t = torch.tensor(common.numbers(args, "times"))
+    rows = torch.tensor(common.table(args, "batches"))
+    y0 = rows[:, :40].reshape(-1, 20, 2)
+    y = rows[:, 40:].reshape(-1, 20, 10, 2).transpose(1, 2).contiguous()
     for gradient, solve in SOLVERS.items():
-        training = Training(args, solve)
-        yield "", gradient, partial(common.timed, training.step, len(training.y0), training.restart)
+        field = spiral_field(args)
+        path = partial(solve, field, t=t, rtol=1e-7, atol=1e-9, method="dopri5")
+        loss = lambda i, path=path: torch.mean(torch.abs(path(y0[i]) - y[i]))
+        training = Training(field, field, partial(torch.optim.RMSprop, lr=1e-3), loss)
+        yield "", gradient, partial(training.measure, len(y0))
 
 
 def spiral_sciml(args):
@@ -133,4 +92,6 @@ if __name__ == "__main__":
     torch.set_default_dtype({"f32": torch.float32, "f64": torch.float64}[args.dtype])
     versions = f"torchdiffeq {torchdiffeq.__version__}, torch {torch.__version__}"
     common.run(args, "torchdiffeq", versions, {
-        "spiral": spiral, "spiral_sciml": spiral_sciml, "small_node": small_node, "large_mlp": large_mlp})
+        "spiral": spiral, "spiral_sciml": spiral_sciml, "small_node": small_node, "large_mlp": large_mlp,
+        "latent_spiral": torch_latent.latent_spiral, "cnf_circles": torch_cnf.circles,
+        "cnf_8gaussians": torch_cnf.eight_gaussians})
