@@ -37,7 +37,8 @@ typedef struct kind {
 
 #define TIMED_OPTIONS                                                                                          \
   {"sizes", CST_LIST, .required = true, .help = "values a row: in, hidden .., out"},                           \
-  {"activation", CST_STRING, .string = "tanh", .choices = NN_ACTIVATIONS, .help = "after every layer but the last"}, \
+  {"activation", CST_STRING, .string = "tanh", .choices = NN_ACTIVATIONS,                                      \
+   .help = "after every layer but the last"},                                                                  \
   {"final", CST_STRING, .string = "none", .choices = NN_ACTIVATIONS, .help = "after the last layer"},          \
   {"embedding", CST_STRING, .string = "none", .choices = NN_EMBEDDINGS,                                        \
    .help = "how layers see t; none: as it is (ignore does not see it)"},                                       \
@@ -57,7 +58,8 @@ typedef struct kind {
       "net(t, x) of layers (x W + b) sigmoid(s G + g) + s H, s of the time", TIMED_OPTIONS)                \
   ROW(blend, true, false, nn_blended, "net(t, x) whose weights are affine in s, which is of the time",     \
       TIMED_OPTIONS)                                                                                       \
-  ROW(hyper, true, true, nn_generated, "net(t, x) whose weights a small net makes of the time", TIMED_OPTIONS, HYPER_OPTION)
+  ROW(hyper, true, true, nn_generated, "net(t, x) whose weights a small net makes of the time",            \
+      TIMED_OPTIONS, HYPER_OPTION)
 
 /* ---- sizes ----------------------------------------------------------------------------------------------- */
 
@@ -68,7 +70,9 @@ static cst_option_value hidden_widths(const cst_options *o) {
   return v;
 }
 
-static const nn_embedding *embedding(const cst_options *o) { return nn_embedding_find(cst_option_string(o, "embedding")); }
+static const nn_embedding *embedding(const cst_options *o) {
+  return nn_embedding_find(cst_option_string(o, "embedding"));
+}
 
 /* Numbers in s, and in what layers see of it. */
 static int64_t s_width(const kind *k, const cst_options *o) {
@@ -128,8 +132,8 @@ static bool fits(const kind *k, cst_graph *g, const cst_options *o, const cst_va
   if (n != 2 && n != 3)
     g->host->graph_fail(g, CST_EINVAL, "%s takes a time and a state, net(t, x), got %zu values", k->name, n);
   else if (n == 2 && context > 0)
-    g->host->graph_fail(g, CST_EINVAL, "%s has a context of %lld values a row and got none: call it as net(t, x, c), in a "
-                        "field function(t, x) return net(t, x, c) end", k->name, context);
+    g->host->graph_fail(g, CST_EINVAL, "%s has a context of %lld values a row and got none: call it as net(t, x, c), "
+                        "in a field function(t, x) return net(t, x, c) end", k->name, context);
   else if (n == 3 && context == 0)
     g->host->graph_fail(g, CST_EINVAL, "%s was made without a context: call it as net(t, x), or make it with context = "
                         "the values a row of c", k->name);
@@ -149,8 +153,8 @@ static cst_value column(const kind *k, cst_graph *g, cst_value t, cst_value x) {
   bool leading = of_t.rank + 1 == of_x.rank;
   for (int i = 0; leading && i < of_t.rank; i++) leading = of_t.dim[i] == of_x.dim[i];
   if (inner > 0 && !leading)
-    return g->host->graph_fail(g, CST_ESHAPE, "%s expects one time, or one a row, [B] or [B, 1]; got %lld a row", k->name,
-                               (long long)of_t.dim[of_t.rank - 1]);
+    return g->host->graph_fail(g, CST_ESHAPE, "%s expects one time, or one a row, [B] or [B, 1]; got %lld a row",
+                               k->name, (long long)of_t.dim[of_t.rank - 1]);
   of_t.dim[of_t.rank] = 1;
   return cst_reshape(g, t, of_t.rank + 1, of_t.dim);
 }
@@ -206,7 +210,8 @@ static cst_value build(const kind *k, cst_graph *g, const cst_options *o, const 
   static cst_status nm##_declare(const cst_host *host, const cst_options *o, cst_model_spec *m) {                 \
     return declare(&nm, host, o, m);                                                                              \
   }                                                                                                               \
-  static cst_value nm##_build(cst_graph *g, const cst_options *o, const cst_value *p, const cst_value *in, size_t n) { \
+  static cst_value nm##_build(cst_graph *g, const cst_options *o, const cst_value *p, const cst_value *in,        \
+                              size_t n) {                                                                         \
     return build(&nm, g, o, p, in, n);                                                                            \
   }
 KINDS(FUNCTIONS)

@@ -7,7 +7,7 @@
 #pragma once
 #include "layer.h"
 
-/* How t becomes a vector: width numbers, of which pairs of waves are an even number. */
+/* How t becomes a vector. */
 typedef struct nn_embedding {
   const char *name;
   bool keeps_t; /* t itself is the first number */

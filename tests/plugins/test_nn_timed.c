@@ -67,7 +67,8 @@ static void nets_declare_their_parameters_in_order(void) {
        "0.weight 2 3; 0.bias 3; 0.shift 2 3; 1.weight 3 1; 1.bias 1; 1.shift 2 1"},
       {"nn.concat", "0.weight 2 3; 0.bias 3; 0.shift 1 3; 1.weight 3 1; 1.bias 1; 1.shift 1 1",
        "embed.weight 1 4; embed.bias 4; 0.weight 2 3; 0.bias 3; 0.shift 6 3; 1.weight 3 1; 1.bias 1; 1.shift 6 1"},
-      {"nn.squash", "0.weight 2 3; 0.bias 3; 0.gate 1 3; 0.gate_bias 3; 1.weight 3 1; 1.bias 1; 1.gate 1 1; 1.gate_bias 1",
+      {"nn.squash", "0.weight 2 3; 0.bias 3; 0.gate 1 3; 0.gate_bias 3; 1.weight 3 1; 1.bias 1; 1.gate 1 1; "
+       "1.gate_bias 1",
        "embed.weight 1 4; embed.bias 4; 0.weight 2 3; 0.bias 3; 0.gate 6 3; 0.gate_bias 3; 1.weight 3 1; 1.bias 1; "
        "1.gate 6 1; 1.gate_bias 1"},
       {"nn.concatsquash", "0.weight 2 3; 0.bias 3; 0.gate 1 3; 0.gate_bias 3; 0.shift 1 3; 1.weight 3 1; 1.bias 1; "
@@ -193,7 +194,7 @@ static void wrong_options_are_refused(void) {
   const cst_given wave[] = {SIZES, TEXT("embedding", "fourier"), COUNT("features", 5)};
   const cst_given hyper[] = {SIZES, {.name = "hyper", .kind = CST_LIST, .list = (const double[]){0}, .n_list = 1}};
   refuses("nn.blend", NULL, 0, "sizes");
-  refuses("nn.blend", wave, 3, "embedding 'fourier' makes a sine and a cosine of each frequency, so 'features' must be even");
+  refuses("nn.blend", wave, 3, "embedding 'fourier' makes a sine and a cosine of each frequency, so 'features' must");
   refuses("nn.hyper", hyper, 2, "hidden width 1 must be a positive whole number, got 0");
 }
 
