@@ -81,7 +81,7 @@ local function plugin_model(entry, given)
   local list, count = layout:list()
   local flat = core.zeros({ count })
   local self = setmetatable({ kind = entry.name, name = stream_name(name, entry.name),
-    options = o:table() }, Model)
+    options = o:table(), takes_time = signature.takes_time(entry.signature) }, Model)
   layout:initialise(core.seed(), self.name, flat)
   attach(self, list, flat)
   local build = trace.eager(function(...) return core.build_model(entry.name, o, self:tensors(), { ... }) end)
@@ -317,9 +317,9 @@ function M.is_model(x)
   return meta == Model or meta == Parameters
 end
 
---- Whether x is a model of a plugin, which maps one value: as a field it is called with the state alone.
+--- Whether x is a model of a plugin that maps one value: as a field it is called with the state alone.
 function M.takes_state(x)
-  return getmetatable(x) == Model and not M.registered[x.kind]
+  return getmetatable(x) == Model and not M.registered[x.kind] and not x.takes_time
 end
 
 --- Appends to xs what a derivative by the parameters of m is taken by, lifted into trace tr: each

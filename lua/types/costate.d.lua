@@ -109,11 +109,37 @@ function Tensor:near(other, tolerance) end
 ---`==` and `<` cannot be seen by a trace: `<`, `<=`, `==` between values raise; use cs.lt ... cs.where.
 ---@class costate.Value: costate.Common
 
----The models of the plugin nn, and under their names those that others add to it. A recurrent cell gives the
----next state: h2 = cell(h, x), of h [.., units] and x [.., inputs]; it starts uniform within 1/sqrt(units).
+---Options of a net that depends on time: the sizes in order, { 2, 64, 64, 2, activation = "tanh" }.
+---@class costate.TimedNetOptions
+---@field [integer] integer values a row: in, hidden .., out
+---@field activation? string after every layer but the last; default "tanh"
+---@field final? string after the last layer; default "none"
+---@field embedding? "none"|"fourier"|"positional"|"learned" how layers see t: t; t and waves of period 1; waves an octave
+---apart; a learned layer
+---@field features? integer numbers that the embedding makes of t, even for waves; default 8
+---@field context? integer values a row of c, for net(t, x, c)
+---@field init? string how weights start; "fan_in_uniform": all within 1/sqrt(inputs)
+---@field scale? number
+---@field bias? boolean
+---@field hyper? integer[] of nn.hyper: hidden widths of the net that makes the weights; default { 32, 32 }
+---@field name? string
+
+---@alias costate.TimedNet fun(options: costate.TimedNetOptions): costate.Model
+
+---The models of the plugin nn, and under their names those that others add to it. Nets that depend on time are called
+---net(t, x) or, with a context, net(t, x, c): t one number or one a row, [B] or [B, 1]; x [B, D], [B, K, D] or [D]; and
+---are fields of cs.ode as they are. With s = [embedding of t, c] each layer x W + b becomes what is said below.
+---A recurrent cell gives the next state: h2 = cell(h, x), of h [.., units] and x [.., inputs]; it starts uniform
+---within 1/sqrt(units).
 ---@class costate.Nets: table<string, fun(options: table): costate.Model>
 ---@field mlp fun(options: table): costate.Model { 2, 50, 2, activation =, final =, init =, scale =, bias = }
 ---@field linear fun(options: table): costate.Model { 2, 3, activation =, .. }
+---@field ignore costate.TimedNet x W + b, with a context x W + c V + b: does not see t
+---@field concat costate.TimedNet x W + s V + b
+---@field squash costate.TimedNet (x W + b) sigmoid(s G + g)
+---@field concatsquash costate.TimedNet (x W + b) sigmoid(s G + g) + s H
+---@field blend costate.TimedNet weights and biases affine in s
+---@field hyper costate.TimedNet weights and biases are the output of a small net of s
 ---@field rnn fun(options: { inputs: integer, units: integer, activation?: "tanh"|"relu", name?: string }): costate.Model
 ---@field gru fun(options: { inputs: integer, units: integer, name?: string }): costate.Model
 ---@field lstm fun(options: { inputs: integer, units: integer, name?: string }): costate.Model a state is { h =, c = }

@@ -16,17 +16,6 @@
 #include "cells.h"
 
 #include <math.h>
-#include <stdio.h>
-
-cst_status nn_uniform(const cst_host *host, cst_model_spec *m, const char *prefix, int what, int64_t in, int64_t out,
-                      double a) {
-  char name[64];
-  const int64_t dim[2] = {in, out};
-  snprintf(name, sizeof name, "%sweight", prefix);
-  if (what & NN_WEIGHT) CST_TRY(host->parameter(m, name, 2, dim, CST_INIT_UNIFORM, a));
-  snprintf(name, sizeof name, "%sbias", prefix);
-  return what & NN_BIAS ? host->parameter(m, name, 1, dim + 1, CST_INIT_UNIFORM, a) : CST_OK;
-}
 
 double nn_cell_scale(const cst_options *o) { return 1 / sqrt((double)cst_option_integer(o, "units")); }
 

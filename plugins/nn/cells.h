@@ -10,10 +10,6 @@
   {"inputs", CST_INTEGER, .required = true, .range = {1, 0x1p31}, .help = "values of x a row"},           \
   {"units", CST_INTEGER, .required = true, .range = {1, 0x1p31}, .help = "values of the state a row"}
 
-/* Declares PREFIXweight [in, out] and PREFIXbias [out], or one of them, uniform on (-a, a). */
-enum { NN_WEIGHT = 1, NN_BIAS = 2 };
-cst_status nn_uniform(const cst_host *host, cst_model_spec *m, const char *prefix, int what, int64_t in, int64_t out,
-                      double a);
 /* 1 / sqrt(units): how recurrent layers start. */
 double nn_cell_scale(const cst_options *o);
 /* Values `k` of `n` equal parts of the last axis. */

@@ -40,17 +40,22 @@ cst_init nn_init_find(const char *name) {
   return CST_INIT_ZERO;
 }
 
+bool nn_starts_by_fan_in(const cst_options *o) { return strcmp(cst_option_string(o, "init"), "fan_in_uniform") == 0; }
+
+cst_status nn_check_whole(const cst_host *host, const char *model, const char *what, const cst_option_value *list) {
+  for (size_t i = 0; i < list->n_list; i++) {
+    double s = list->list[i];
+    if (!(s >= 1 && s <= 0x1p31) || s != floor(s))
+      return host->fail(host, CST_EINVAL, "%s: %s %zu must be a positive whole number, got %g", model, what, i + 1, s);
+  }
+  return CST_OK;
+}
+
 cst_status nn_check_sizes(const cst_host *host, const char *model, const cst_option_value *sizes) {
   if (sizes->n_list < 2)
     return host->fail(host, CST_EINVAL, "%s needs at least two sizes, such as {2, 50, 2}; got %zu",
                       model, sizes->n_list);
-  for (size_t i = 0; i < sizes->n_list; i++) {
-    double s = sizes->list[i];
-    if (!(s >= 1 && s <= 0x1p31) || s != floor(s))
-      return host->fail(host, CST_EINVAL, "%s: size %zu must be a positive whole number, got %g",
-                        model, i + 1, s);
-  }
-  return CST_OK;
+  return nn_check_whole(host, model, "size", sizes);
 }
 
 bool nn_check_input(cst_graph *g, const char *model, const cst_value *in, size_t n_in,
@@ -74,14 +79,26 @@ bool nn_check_width(cst_graph *g, const char *model, const char *what, cst_value
   return false;
 }
 
+cst_status nn_uniform(const cst_host *host, cst_model_spec *m, const char *prefix, int what, int64_t in, int64_t out,
+                      double a) {
+  char name[64];
+  const int64_t dim[2] = {in, out};
+  snprintf(name, sizeof name, "%sweight", prefix);
+  if (what & NN_WEIGHT) CST_TRY(host->parameter(m, name, 2, dim, CST_INIT_UNIFORM, a));
+  snprintf(name, sizeof name, "%sbias", prefix);
+  return what & NN_BIAS ? host->parameter(m, name, 1, dim + 1, CST_INIT_UNIFORM, a) : CST_OK;
+}
+
 cst_status nn_layer_declare(const cst_host *host, const cst_options *o, cst_model_spec *m,
                             const char *prefix, int64_t in, int64_t out) {
   char name[48];
+  bool bias = cst_option_boolean(o, "bias");
+  double scale = cst_option_number(o, "scale");
+  if (nn_starts_by_fan_in(o))
+    return nn_uniform(host, m, prefix, bias ? NN_WEIGHT | NN_BIAS : NN_WEIGHT, in, out, scale / sqrt((double)in));
   snprintf(name, sizeof name, "%sweight", prefix);
-  CST_TRY(host->parameter(m, name, 2, (const int64_t[]){in, out},
-                          nn_init_find(cst_option_string(o, "init")),
-                          cst_option_number(o, "scale")));
-  if (!cst_option_boolean(o, "bias")) return CST_OK;
+  CST_TRY(host->parameter(m, name, 2, (const int64_t[]){in, out}, nn_init_find(cst_option_string(o, "init")), scale));
+  if (!bias) return CST_OK;
   snprintf(name, sizeof name, "%sbias", prefix);
   return host->parameter(m, name, 1, &out, CST_INIT_ZERO, 0);
 }

@@ -40,7 +40,9 @@ typedef struct cst_model_type {
   cst_value (*build)(cst_graph *g, const cst_options *o, const cst_value *params,
                      const cst_value *in, size_t n_in);
   /* Optional: how a script calls it, such as "{h, c}, x -> {h, c}": names of the inputs in order, those
-   * of one table in braces, and of the outputs. Default: inputs one by one, one output. */
+   * of one table in braces, and of the outputs. The last inputs may be optional, "x, mask? -> y". A first
+   * input t is a time: as a field of an ODE the model is called with t and y. Default: inputs one by one,
+   * one output; a field of y alone. */
   const char *signature;
   /* For several outputs (a signature names them): their number, and what fills them in. Default: one. */
   uint32_t n_out;
