@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- costate plugins, costate help THING: from the registry and the option schemas.
 local core = require "costate.core"
+local lua_datasets = require "costate._lua_datasets"
 local lua_models = require "costate._lua_models"
 local trace = require "costate._trace"
 
@@ -8,6 +9,8 @@ local M = {}
 
 local kinds <const> = { "solver", "controller", "gradient", "model", "loss", "optimizer", "dataset", "exporter",
   "communicator", "op" }
+
+local written_in_lua <const> = { model = lua_models, dataset = lua_datasets }
 
 local function entries_of(plugin)
   local out = {}
@@ -81,9 +84,9 @@ local function describe(e)
   end
 end
 
--- A model written in Lua, as one of a plugin.
-local function describe_lua(type_)
-  print(("model %s\n  %s"):format(type_.name, type_.help or ""))
+-- A model or a data set written in Lua, as one of a plugin.
+local function describe_lua(kind, type_)
+  print(("%s %s\n  %s"):format(kind, type_.name, type_.help or ""))
   for _, name in ipairs(trace.sorted_keys(type_.options or {})) do
     local o = type_.options[name]
     local default = type(o[1]) == "table" and "a table" or o[1] ~= nil and "default " .. tostring(o[1]) or "no default"
@@ -97,7 +100,7 @@ local function list(name)
     if name == kind or name == plural(kind) then
       for _, p in ipairs(core.available()) do core.load(p.name) end
       for _, e in ipairs(core.entries(kind)) do show(e) end
-      local in_lua = kind == "model" and lua_models.all() or {}
+      local in_lua = written_in_lua[kind] and written_in_lua[kind].all() or {}
       for _, key in ipairs(trace.sorted_keys(in_lua)) do
         show { kind = kind, name = key, help = in_lua[key].help }
       end
@@ -110,10 +113,12 @@ end
 --- costate help THING: anything registered by that name, of whatever kind; or all of one kind.
 function M.thing(name)
   if list(name) then return 0 end
-  local type_ = lua_models.find(name)
-  if type_ then
-    describe_lua(type_)
-    return 0
+  for kind, types in pairs(written_in_lua) do
+    local type_ = types.find(name)
+    if type_ then
+      describe_lua(kind, type_)
+      return 0
+    end
   end
   local found, last = false, nil
   for _, kind in ipairs(kinds) do

@@ -1,18 +1,26 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- cs.dataset "name" { ... }: named tensors and ways to cut batches out of them.
+local check_draw = require "costate._draw"
 local core = require "costate.core"
+local lua_datasets = require "costate._lua_datasets"
 local made = require "costate._made"
 local options = require "costate._options"
 local series = require "costate._series"
 local split = require "costate._split"
 
-local M = { registered = {} }
+local M = { register = lua_datasets.register }
 local Dataset = { __name = "costate.Dataset" }
 Dataset.__index = Dataset
 
 -- Times stay f64 whatever the float type of the run: solvers want them so. So do counts.
 local times = { t = true, times = true, dt = true, t0 = true, t1 = true, shared_times = true, span = true,
   lengths = true }
+
+local function class_of(self)
+  local own = lua_datasets.registered[self.name]
+  if own and own.methods then return lua_datasets.class(own, Dataset) end
+  return series.is(self) and Dataset.Series or Dataset
+end
 
 --- What a plugin or a script made, as a data set. Tensors become fields, whatever else is kept as it is.
 local function adopt(name, fields, about)
@@ -26,7 +34,7 @@ local function adopt(name, fields, about)
   end
   table.sort(self.fields)
   made.note("datasets", self)
-  return setmetatable(self, series.is(self) and Dataset.Series or Dataset)
+  return setmetatable(self, class_of(self))
 end
 
 function Dataset:__tostring()
@@ -45,19 +53,6 @@ local function is_uniform(t)
     if math.abs(t[i] - t[i - 1] - h) > 1e-9 * math.max(math.abs(t[n] - t[1]), 1e-300) then return false end
   end
   return true
-end
-
---- Arguments of a draw: a generator, then positive integers.
-local function check_draw(what, rng, ...)
-  if type(rng) ~= "userdata" then
-    core.fail(("data:%s needs a generator first, as batch = function(rng) gets it, got a %s"):format(what, type(rng)))
-  end
-  for i = 1, select("#", ...) do
-    local n = select(i, ...)
-    if math.type(n) ~= "integer" or n < 1 then
-      core.fail(("data:%s takes positive integers, got %s"):format(what, tostring(n)))
-    end
-  end
 end
 
 --- Contiguous windows of one trajectory: y0 [batch, ...] rows, t [horizon], y [batch, horizon, ...]
@@ -180,21 +175,21 @@ end
 --- cs.dataset("cubic_spiral", { points = 1000 }) or cs.dataset "cubic_spiral" { ... }
 function M.dataset(name, given)
   if type(name) ~= "string" then core.fail("dataset takes a name: cs.dataset \"cubic_spiral\" { ... }") end
-  local own = M.registered[name]
+  local own = lua_datasets.find(name)
   local entry, message
   if not own then
     entry, message = core.find("dataset", name:find(".", 1, true) and name or "datasets." .. name)
     if not entry then entry = core.find("dataset", name) end
-    if not entry then core.fail(message) end
+    if not entry then
+      local hint = lua_datasets.hint(name)
+      core.fail(hint and ("there is no dataset '%s'%s"):format(name, hint) or message)
+    end
   end
   local function make(given_options)
     local o, seed = without_seed(given_options)
     if own then
-      local fields = own.build(given_options or {}, core.rng(seed, name))
-      if type(fields) ~= "table" then
-        core.fail(("dataset '%s': build must return a table of tensors, got a %s"):format(name, type(fields)))
-      end
-      return series.start(adopt(name, fields, given_options or {}))
+      local fields, about = lua_datasets.build(own, given_options or {}, o or {}, seed)
+      return series.start(adopt(name, fields, about))
     end
     local resolved = core.options("dataset", entry.name, with_lists(o))
     local about = resolved:table()
@@ -203,13 +198,6 @@ function M.dataset(name, given)
   end
   if given ~= nil then return make(given) end
   return make
-end
-
---- cs.register.dataset { name = "mine.data", build = function(options, rng) return { t =, y = } end }
-function M.register(given)
-  local t = options.check("register.dataset", given, { name = "string!", build = "callable!", help = "string" })
-  if M.registered[t.name] then core.fail(("a dataset '%s' is registered already"):format(t.name)) end
-  M.registered[t.name] = t
 end
 
 Dataset.Series = series.class(Dataset, { batches = batches, pick = pick, row_fields = row_fields })
