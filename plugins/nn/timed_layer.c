@@ -8,10 +8,10 @@
  *   blended    x (W + sum_j s_j W_j) + b + sum_j s_j b_j      W_j slope[j], b_j bias_slope[j]
  *   generated  the same, of few rows of x under each of many s
  *
- * Where all rows have the same s, what is made of it is a vector or a matrix, made once: a joined or blended layer
- * is then one dense layer, and a gate and a shift are two vectors that the chain of the activation reads. Where
- * s is of rows, `blended` multiplies the products of all s_j and x_i by the slopes in one product, and `generated`
- * makes a matrix a row, which every further line and every derivative by x shares.
+ * Where all rows have the same s, what is made of it is a vector or a matrix, made once, and every layer is then one
+ * dense layer, the gated ones of weights times their gate. Where s is of rows, `blended` multiplies the products of
+ * all s_j and x_i by the slopes in one product, and `generated` makes a matrix a row, which every further line and
+ * every derivative by x shares.
  */
 #include <math.h>
 #include <stdio.h>
@@ -33,6 +33,11 @@ static affine take_affine(const cst_options *o, const cst_value **p) {
 
 static cst_value apply(cst_graph *g, cst_value x, affine a) {
   return a.b ? cst_dense(g, x, a.w, a.b, CST_NO_ACT) : cst_matmul(g, x, a.w, false);
+}
+
+static bool is_vector(cst_graph *g, cst_value s) {
+  const cst_type *t = cst_type_of(g, s);
+  return t->rank == 1 && t->space != CST_ROW;
 }
 
 /* What s is multiplied by starts small, so that a net begins near one that does not see it; `terms` is how many
@@ -71,9 +76,20 @@ static cst_status squashed_declare(const cst_host *host, const cst_options *o, c
   return host->parameter(m, name, 1, &out, by_fan_in ? CST_INIT_UNIFORM : CST_INIT_ZERO, 1 / sqrt((double)width));
 }
 
+static cst_value take_gate(cst_graph *g, const cst_value **p, cst_value s) {
+  cst_value by_s = take(p), bias = take(p);
+  return cst_dense(g, s, by_s, bias, CST_SIGMOID);
+}
+
+/* Where all rows have the same s the gate goes into the weights, once for all rows, and what is left is one dense layer. */
+static affine scaled(cst_graph *g, affine a, cst_value gate) {
+  return (affine){cst_mul(g, a.w, gate), a.b ? cst_mul(g, a.b, gate) : CST_NONE};
+}
+
 static cst_value squashed(cst_graph *g, const cst_options *o, const cst_value **p, cst_value x, cst_value s) {
-  cst_value y = apply(g, x, take_affine(o, p)), gate = take(p), bias = take(p);
-  return cst_mul(g, y, cst_dense(g, s, gate, bias, CST_SIGMOID));
+  affine a = take_affine(o, p);
+  cst_value gate = take_gate(g, p, s);
+  return is_vector(g, s) ? apply(g, x, scaled(g, a, gate)) : cst_mul(g, apply(g, x, a), gate);
 }
 
 static cst_status shifted_declare(const cst_host *host, const cst_options *o, cst_model_spec *m, const char *prefix,
@@ -83,8 +99,12 @@ static cst_status shifted_declare(const cst_host *host, const cst_options *o, cs
 }
 
 static cst_value shifted(cst_graph *g, const cst_options *o, const cst_value **p, cst_value x, cst_value s) {
-  cst_value y = squashed(g, o, p, x, s);
-  return cst_add(g, y, cst_matmul(g, s, take(p), false));
+  affine a = take_affine(o, p);
+  cst_value gate = take_gate(g, p, s), shift = cst_matmul(g, s, take(p), false);
+  if (!is_vector(g, s)) return cst_add(g, cst_mul(g, apply(g, x, a), gate), shift);
+  a = scaled(g, a, gate);
+  a.b = a.b ? cst_add(g, a.b, shift) : shift;
+  return apply(g, x, a);
 }
 
 /* ---- blended, generated ---------------------------------------------------------------------------------- */
@@ -132,11 +152,6 @@ static cst_value weight_at(cst_graph *g, const blend *l, cst_value s) {
 /* y + b + sum_j s_j b_j */
 static cst_value add_bias(cst_graph *g, const blend *l, cst_value s, cst_value y) {
   return l->base.b ? cst_add(g, y, apply(g, s, (affine){l->slope.b, l->base.b})) : y;
-}
-
-static bool is_vector(cst_graph *g, cst_value s) {
-  const cst_type *t = cst_type_of(g, s);
-  return t->rank == 1 && t->space != CST_ROW;
 }
 
 /* x W + (s x) [W_1; W_2; ..], of the products of all s_j and x_i */
