@@ -20,8 +20,13 @@ local function record(args, body)
   return r
 end
 
+local M = {}
+
+--- Evaluations of fields by the last call for a model.
+function M.evaluations(m) return kept[m] and kept[m].evaluations or 0 end
+
 --- body(args), traced; `way` says what else the body depends on.
-return function(m, way, args, body)
+local function eager(_, m, way, args, body)
   if core.current() then return body(args) end
   local leaves, key = trace.flatten(args)
   local of_model = kept[m]
@@ -34,5 +39,8 @@ return function(m, way, args, body)
   end
   local out, status, message = trace.run(r, leaves)
   if not out then core.fail(status .. ": " .. message) end
+  of_model.evaluations = r.program:evaluations()
   return table.unpack(trace.rebuild(r.spec, out))
 end
+
+return setmetatable(M, { __call = eager })

@@ -189,6 +189,9 @@ function M.matching(m, x, given)
   return along(m, "matching", x, o, core.format(sigma), function(rows, a) return matching(m, rows, a.condition, sigma) end)
 end
 
+--- m:evaluations() -> how often the fields were evaluated by the last call of a method, outside of traced functions.
+function M.evaluations(m) return eager.evaluations(m) end
+
 -- ---- the model ------------------------------------------------------------------------------------------------
 
 local function parts(o, name)

@@ -308,6 +308,8 @@ local function loop(t, run, rng, row, began)
     if loss then
       row.loss, t.skipped_in_a_row = loss, 0
       rawset(run, "loss", loss)
+      rawset(run, "nfe_forward", row.nfe_forward)
+      rawset(run, "nfe_backward", row.nfe_backward)
       for i, k in ipairs(r.extras) do row[k] = r.extra_tensors[i]:item() end
     elseif failed(t, status, message, step) then
       return status, message

@@ -767,6 +767,9 @@ function Cnf:decode(z, options) end
 ---@param options? { condition?: costate.Array|table, from?: "data"|"base" }
 ---@return costate.Array
 function Cnf:transport(x, shares, options) end
+---How often the fields were evaluated by the last call of a method outside of traced functions.
+---@return integer
+function Cnf:evaluations() end
 ---The loss of flow matching for the same field, without a solve: the field learns the mean velocity of straight lines from
 ---points of the data to points of the base. It is called with times [B, 1], one a row.
 ---@param x costate.Array
@@ -962,6 +965,8 @@ function costate.dataset(name, options) end
 ---@field step integer inside traced functions a live value
 ---@field epoch integer
 ---@field loss number of the last step
+---@field nfe_forward integer evaluations of fields in the last step
+---@field nfe_backward integer
 ---@field dir? string
 local Run = {}
 ---@param name string
