@@ -145,6 +145,40 @@ function Bench.slope(_, xs, ys)
   return (n * sxy - sx * sy) / (n * sxx - sx * sx)
 end
 
+-- ---- the bound that matrix products set --------------------------------------------------------------
+
+--- Flops of the products of dense layers of these sizes, for so many rows.
+function Bench.product_flops(rows, sizes)
+  local n = 0
+  for i = 2, #sizes do n = n + 2 * rows * sizes[i - 1] * sizes[i] end
+  return n
+end
+
+--- Flops a second of one large product, [4096, 256] by [256, 256].
+function Bench.product_rate()
+  local a, w = core.rows(core.rng(0, "a"):normal { 4096, 256 }), core.rng(0, "w"):normal { 256, 256 }
+  local fn, captures = trace.record({}, function(tr) return { core.matmul(tr:value(a), tr:value(w)) } end)
+  local p = core.program(fn, captures)
+  p:fresh()
+  local best = math.huge
+  for i = 1, 30 do
+    local began = core.clock()
+    p:configure(i)
+    p:run()
+    best = math.min(best, core.clock() - began)
+  end
+  return 2 * 4096 * 256 * 256 / best
+end
+
+--- The share of the time of a row that its products take at that rate, `flops` of them in the field. A pullback has two
+--- products where the field has one, and backsolve evaluates the field as well.
+function Bench.product_share(flops, rate)
+  return function(row)
+    local back = row.gradient == "backsolve" and 3 or 2
+    return 1e3 * (row.nfe_forward + back * row.nfe_backward) * flops / rate / row.median_ms
+  end
+end
+
 -- ---- inputs for peers ----------------------------------------------------------------------------------
 
 --- Keeps numbers (a list of lists, or a tensor of rank 1 or 2) as NAME.what.txt for programs that do the

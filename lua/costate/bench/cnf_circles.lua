@@ -31,7 +31,7 @@ local function run(b)
     batches[i] = circles(rng)
     for _, point in ipairs(batches[i]:totable()) do lines[#lines + 1] = point end
   end
-  local hyper = cs.nn.mlp { 1, 32, 32, 7 * WIDTH, activation = "tanh", init = "uniform", scale = 0.2, name = "cnf_circles" }
+  local hyper = cs.nn.mlp { 1, 32, 32, 7 * WIDTH, activation = "tanh", init = "fan_in_uniform", name = "cnf_circles" }
   b:input("weights", hyper.flat)
   b:input("points", lines)
   local start = hyper.flat:clone()

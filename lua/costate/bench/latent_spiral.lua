@@ -10,25 +10,14 @@ local STEPS <const> = 20
 local SERIES <const>, POINTS <const>, LATENT <const>, HIDDEN <const>, UNITS <const> = 1000, 100, 4, 25, 20
 local NOISE <const> = 0.3
 
---- Weights and biases uniform within 1 / sqrt(inputs), as PyTorch starts a linear layer.
-local function start_like_linear(net, rng)
-  local inputs
-  for _, p in ipairs(net.list) do
-    inputs = p.name:match("weight$") and p.tensor.shape[1] or inputs
-    p.tensor:copy((rng:uniform(p.tensor.shape) * 2 - 1) / math.sqrt(inputs))
-  end
-end
-
---- The networks, in the order in which their weights are written.
-local function networks(rng)
-  local list = {
-    cs.nn.mlp { 2 + HIDDEN, HIDDEN, final = "tanh", name = "spiral/cell" },
-    cs.nn.mlp { HIDDEN, 2 * LATENT, name = "spiral/head" },
-    cs.nn.mlp { LATENT, UNITS, UNITS, LATENT, activation = "elu", name = "spiral/field" },
-    cs.nn.mlp { LATENT, UNITS, 2, activation = "relu", name = "spiral/decoder" },
+--- The networks, in the order in which their weights are written; they start as PyTorch's linear layers do.
+local function networks()
+  return {
+    cs.nn.mlp { 2 + HIDDEN, HIDDEN, final = "tanh", init = "fan_in_uniform", name = "spiral/cell" },
+    cs.nn.mlp { HIDDEN, 2 * LATENT, init = "fan_in_uniform", name = "spiral/head" },
+    cs.nn.mlp { LATENT, UNITS, UNITS, LATENT, activation = "elu", init = "fan_in_uniform", name = "spiral/field" },
+    cs.nn.mlp { LATENT, UNITS, 2, activation = "relu", init = "fan_in_uniform", name = "spiral/decoder" },
   }
-  for _, net in ipairs(list) do start_like_linear(net, rng) end
-  return list
 end
 
 local function weights_of(list)
@@ -58,7 +47,7 @@ end
 local function run(b)
   local rng = core.rng(core.seed(), "latent_spiral")
   local data = cs.dataset "spirals2d" { series = SERIES, points = POINTS, noise = NOISE }
-  local list, eps = networks(rng), cs.rows(rng:normal { SERIES, LATENT })
+  local list, eps = networks(), cs.rows(rng:normal { SERIES, LATENT })
   local y = cs.rows(core.cast(data.y, core.dtype()))
   b:input("weights", weights_of(list))
   b:input("times", data.shared_times)
