@@ -336,6 +336,22 @@ describe("a flow", function()
     raises(function() cs.model "cnf.flow" { field = net } end, "is a part of 'cnf.flow", "already")
   end)
 
+  it("goes along a field that is made of models itself", function()
+    cs.register.model { name = "spec.field", build = function(_, parts, _, z) return parts.net(z) + parts.shift.by end,
+      parts = function(_, name)
+        return { net = cs.nn.mlp { 2, 4, 2, name = name .. "/net" }, shift = cs.parameters { by = cs.tensor { 0.5, -1 } } }
+      end }
+    local f = cs.model "spec.field" {}
+    local x = normal("x", { 5, 2 })
+    local before = f(0, x)
+    local m = cs.model "cnf.flow" { field = f, dim = 2, T = 1 }
+    near(f(0, x), before, 0)
+    m.parameters["field.shift.by"]:fill(2)
+    assert(f.parts.shift.by[1] == 2 and f.parameters["shift.by"][1] == 2)
+    local g = cs.grad(function(q) return (m:loss(x)) + 0 * q.flat:sum() end)(m)
+    for i = 1, #m do assert(g[i] ~= 0, "a parameter that the loss does not see") end
+  end)
+
   it("says what is wrong", function()
     local function flow(o) return function() cs.model "cnf.flow" (o) end end
     local function f(_, z) return z end
