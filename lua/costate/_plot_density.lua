@@ -6,6 +6,9 @@ local pieces = require "costate._pieces"
 
 local M = {}
 
+local FINE <const> = 200 -- cells along an axis that are small enough
+local NONE <const> = "-1e300" -- no number: the cell stays empty
+
 -- Of even steps in lightness: from white, for paper, and from dark violet by green to yellow (matplotlib's, CC0).
 local palettes <const> = {
   blues = { "#ffffff", "#dbe7f3", "#b4cfe6", "#89b5d8", "#5f9ac9", "#3a7eb8", "#1f61a1", "#0f4481", "#08285a" },
@@ -49,13 +52,19 @@ local function evaluate(what, f, map, chunk)
   return core.reshape(z, -1):totable()
 end
 
---- A grid [H, W], the first row at the bottom.
+--- A grid [H, W], the first row at the bottom. Large cells are cut, since who shows an SVG may blur them.
 local function grid_of(what, given)
   local grid = core.kind(given) and given or core.tensor(given)
   if grid.rank ~= 2 or grid.count == 0 then
     core.fail(("%s: density is a function of points, rows [n, 2], or a grid [H, W]"):format(what))
   end
-  return core.reshape(grid, -1):totable(), grid.shape[2], grid.shape[1]
+  local cells, rows, columns = core.reshape(grid, -1):totable(), grid.shape[1], grid.shape[2]
+  local times = math.max(1, FINE // math.max(rows, columns))
+  local z = {}
+  for j = 0, rows * times - 1 do
+    for i = 0, columns * times - 1 do z[#z + 1] = cells[j // times * columns + i // times + 1] end
+  end
+  return z, columns * times, rows * times, columns, rows
 end
 
 local function is_function(f) return type(f) == "function" or type(f) == "table" and (getmetatable(f) or {}).__call end
@@ -63,15 +72,15 @@ local function is_function(f) return type(f) == "function" or type(f) == "table"
 --- The map of a panel's options: cells from the lower left, and where their middles lie.
 function M.map(what, o)
   local map = { palette = palette_of(what, o.palette or "blues"), colourbar = o.colourbar }
-  local f = is_function(o.density)
+  local f, width, height = is_function(o.density), nil, nil
   if f then
-    map.columns, map.rows = o.points or 200, o.points or 200
+    map.columns, map.rows = o.points or FINE, o.points or FINE
     if map.columns < 2 then core.fail(("option 'points' of %s is at least 2, got %d"):format(what, map.columns)) end
   else
-    map.z, map.columns, map.rows = grid_of(what, o.density)
+    map.z, map.columns, map.rows, width, height = grid_of(what, o.density)
   end
-  map.xlow, map.xhigh = range_of(what, "xrange", o.xrange, f and { -4, 4 } or { 0, map.columns })
-  map.ylow, map.yhigh = range_of(what, "yrange", o.yrange, f and { -4, 4 } or { 0, map.rows })
+  map.xlow, map.xhigh = range_of(what, "xrange", o.xrange, f and { -4, 4 } or { 0, width })
+  map.ylow, map.yhigh = range_of(what, "yrange", o.yrange, f and { -4, 4 } or { 0, height })
   map.dx, map.dy = (map.xhigh - map.xlow) / map.columns, (map.yhigh - map.ylow) / map.rows
   map.x0, map.y0 = map.xlow + map.dx / 2, map.ylow + map.dy / 2
   map.z = map.z or evaluate(what, o.density, map, o.chunk or 10000)
@@ -96,7 +105,7 @@ function M.data(map, name, lines)
   for j = 0, map.rows - 1 do
     for i = 1, map.columns do
       local z = map.z[j * map.columns + i]
-      row[i] = math.abs(z) < math.huge and ("%.4g"):format(z):gsub(",", ".") or "NaN"
+      row[i] = math.abs(z) < math.huge and ("%.4g"):format(z):gsub(",", ".") or NONE
     end
     lines[#lines + 1] = table.concat(row, " ")
   end
@@ -112,8 +121,8 @@ function M.commands(map, name, put)
   put("set xrange [%s:%s]; set yrange [%s:%s]", core.format(map.xlow), core.format(map.xhigh), core.format(map.ylow),
     core.format(map.yhigh))
   put(map.colourbar and "set colorbox; set cbtics scale 0.5" or "unset colorbox")
-  return ("%s matrix using (%s+%s*$1):(%s+%s*$2):3 with image notitle"):format(name, core.format(map.x0),
-    core.format(map.dx), core.format(map.y0), core.format(map.dy))
+  return ("%s matrix using (%s+%s*$1):(%s+%s*$2):($3==%s?NaN:$3) with image notitle"):format(name, core.format(map.x0),
+    core.format(map.dx), core.format(map.y0), core.format(map.dy), NONE)
 end
 
 return M

@@ -26,9 +26,9 @@ typedef struct picture_file {
 
 /* Room for a picture, none if there are too many pixels. */
 cst_status picture_room(const picture_file *f, uint64_t width, uint64_t height, picture *p);
-/* Brightness of a colour. */
+/* Brightness of a colour: weights 0.2126, 0.7152, 0.0722, such that white is exactly white. */
 static inline double picture_grey(double red, double green, double blue) {
-  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  return green + 0.2126 * (red - green) + 0.0722 * (blue - green);
 }
 cst_status picture_pnm(const picture_file *f, picture *p);
 cst_status picture_png(const picture_file *f, picture *p);
