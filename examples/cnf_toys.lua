@@ -134,6 +134,8 @@ local function way(m, data, kind)
   end
   local lines = {}
   for k = 1, 60 do lines[k] = { x = path[k]:column(1), y = path[k]:column(2), colour = "#999999" } end
+  local ends = cs.slice(cs.slice(path, 1, 1, 60), 2, 33, 33):reshape(60, 2)
+  lines[61] = { x = ends:column(1), y = ends:column(2), style = "points", colour = "#0072B2" }
   panels[#panels + 1] = with(axes(data, "paths"), { series = lines })
   cs.plot.panels { file = kind .. ".png", panels = panels, columns = 6, width = 1500, height = 280 }
 end

@@ -10,6 +10,7 @@
 -- all rows have the same times, and fields point_* [N, T, ..] with something for each point.
 local core = require "costate.core"
 local options = require "costate._options"
+local scale = require "costate._scale"
 local task = require "costate._task"
 
 local M = {}
@@ -18,72 +19,24 @@ local function is_tensor(x) return core.kind(x) == "tensor" end
 
 function M.is(self) return is_tensor(self.t) and is_tensor(self.y) and is_tensor(self.mask) and is_tensor(self.lengths) end
 
---- Adds or replaces a field.
-local function set_field(self, name, x)
-  if not self[name] then
-    self.fields[#self.fields + 1] = name
-    table.sort(self.fields)
-  end
-  self[name] = x
-end
+-- How its scale is kept: see _scale.lua.
+local how <const> = { field = "y", mask = "mask", names = "channels", noun = "channel" }
 
--- ---- scale --------------------------------------------------------------------------------------------------
-
---- Brings y to (y - mean) / std and keeps the numbers that lead back to what was measured.
-local function rescale(self, mean, std)
-  set_field(self, "y", core.rescale_channels(self.y, self.mask, mean, std))
-  local old_mean, old_std = self.mean, self.std
-  self.mean, self.std = {}, {}
-  for c = 1, #self.channels do
-    self.mean[c] = (old_mean and old_mean[c] or 0) + (old_std and old_std[c] or 1) * mean[c]
-    self.std[c] = (old_std and old_std[c] or 1) * std[c]
-  end
-end
-
---- Mean and deviation of what is observed; a channel that never changes is only shifted.
-local function moments(self, part)
-  local mean, std, count = core.channel_moments(self.y, self.mask)
-  for c, n in ipairs(count) do
-    if n == 0 then
-      core.fail(("channel '%s' is never observed%s"):format(self.channels[c], part))
-    end
-    if std[c] == 0 then std[c] = 1 end
-  end
-  return mean, std
-end
-
---- Two parts of a standardised set: both get the scale of the first.
-function M.rescale_parts(train, test)
-  if not train.std then return end
-  local mean, std = moments(train, " in the training part: its scale is not known (another seed of split?)")
-  rescale(train, mean, std)
-  rescale(test, mean, std)
-end
-
---- The scale of another set, as seen from that of `self`.
-local function scale_of(other, self)
-  local mean, std = {}, {}
-  for c in ipairs(self.channels) do
-    local own_mean, own_std = self.mean and self.mean[c] or 0, self.std and self.std[c] or 1
-    mean[c], std[c] = (other.mean[c] - own_mean) / own_std, other.std[c] / own_std
-  end
-  return mean, std
-end
+--- Parts of one set: all get the scale of the first.
+function M.rescale_parts(parts) scale.rescale_parts(how, parts) end
 
 -- ---- a new set ------------------------------------------------------------------------------------------------
 
---- A set that was just made or read, checked; others are returned as they are.
+--- A set that was just made or read, checked.
 function M.start(self)
-  if not M.is(self) then return self end
   if not self.channels then
     self.channels = {}
     for c = 1, self.y.shape[3] or 0 do self.channels[c] = "y" .. c end
   end
   core.check_series(self.t, self.y, self.mask, self.lengths, self.channels)
   local shared = core.shared_times(self.t, self.lengths)
-  if shared then set_field(self, "shared_times", shared) end
-  if self.options.normalise == "standard" then rescale(self, moments(self, "")) end
-  return self
+  if shared then scale.set_field(self, "shared_times", shared) end
+  if self.options.normalise == "standard" then scale.rescale(self, how, scale.moments(self, how, "")) end
 end
 
 -- ---- the class ------------------------------------------------------------------------------------------------
@@ -117,7 +70,8 @@ function M.class(Dataset, tools)
     for k, x in pairs(self) do fields[k] = x end
     local out = setmetatable(fields, Series)
     out.fields = table.move(self.fields, 1, #self.fields, 1, {})
-    if o.like then rescale(out, scale_of(o.like, self)) else rescale(out, moments(self, "")) end
+    if o.like then scale.rescale(out, how, scale.of_other(o.like, self, how))
+    else scale.rescale(out, how, scale.moments(self, how, "")) end
     return out
   end
 

@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- data:split { test = 0.2, seed = 1, by = "id" }: a training and a test set. Rows are dealt at random, those that
--- agree in the field `by` together (of series: id, if there is one); one trajectory is cut in time, the end being
--- the test. Standardised series are brought to the scale of the training part.
+-- data:split { test = 0.2, seed = 1, by = "id" }: a training and a test set, with validation = 0.1 that one between
+-- them. Rows are dealt at random, those that agree in the field `by` together (of series and tables: id, if there is
+-- one); one trajectory is cut in time, the end being the test. What is standardised is brought to the scale of the
+-- training part.
 local core = require "costate.core"
 local options = require "costate._options"
-local series = require "costate._series"
 
 --- Rows first to last of one trajectory.
 local function part(self, first, last, tools)
@@ -62,29 +62,57 @@ local function rows_part(self, list, index, tools)
   return tools.adopt(self.name, fields, self.options)
 end
 
+--- How many of n go to a share: at least one.
+local function number_of(share, n)
+  return share and math.max(1, math.floor(share * n + 0.5)) or 0
+end
+
+--- The parts [first, last] of 1 .. n: training, validation if there is one, test.
+local function cuts(self, o, n, what)
+  local test, validation = number_of(o.test, n), number_of(o.validation, n)
+  local train = n - test - validation
+  if train < 1 and not o.validation then train, test = 1, n - 1 end -- a share near one
+  if train < 1 or test < 1 then
+    core.fail(("dataset '%s' has %d %s, too few to split"):format(self.name, n, what))
+  end
+  local list = { { 1, train } }
+  if validation > 0 then list[2] = { train + 1, train + validation } end
+  list[#list + 1] = { n - test + 1, n }
+  return list
+end
+
 local function split_rows(self, o, tools)
   local list, n = tools.row_fields(self)
-  local groups = groups_of(self, o.by or series.is(self) and self.id and "id" or nil, n)
-  if #groups < 2 then
-    core.fail(("dataset '%s' has %d %s, too few to split"):format(self.name, #groups, o.by or "rows"))
-  end
+  local kind = tools.kind_of(self)
+  local groups = groups_of(self, o.by or kind and self.id and "id" or nil, n)
   local order = core.rng(o.seed or core.seed(), "split"):permutation(#groups)
-  local cut = #groups - math.min(#groups - 1, math.max(1, math.floor(o.test * #groups + 0.5)))
-  local train = rows_part(self, list, rows_of(groups, order, 1, cut), tools)
-  local test = rows_part(self, list, rows_of(groups, order, cut + 1, #groups), tools)
-  if series.is(self) then series.rescale_parts(train, test) end
-  return train, test
+  local parts = cuts(self, o, #groups, o.by or "rows")
+  for i, cut in ipairs(parts) do
+    parts[i] = rows_part(self, list, rows_of(groups, order, cut[1], cut[2]), tools)
+  end
+  if kind and kind.rescale_parts then kind.rescale_parts(parts) end
+  return table.unpack(parts)
+end
+
+local function split_times(self, o, tools)
+  if not self.y then core.fail(("dataset '%s' has neither rows nor a trajectory y to split"):format(self.name)) end
+  local parts = cuts(self, o, self.y.shape[1], "times")
+  for i, cut in ipairs(parts) do parts[i] = part(self, cut[1], cut[2], tools) end
+  return table.unpack(parts)
+end
+
+local function check_share(name, x)
+  if x == nil or x > 0 and x < 1 then return end
+  core.fail(("option '%s' of split is a share between 0 and 1, got %g"):format(name, x))
 end
 
 return function(self, given, tools)
-  local o = options.check("split", given, { test = "number!", seed = "integer", by = "string" })
-  if not (o.test > 0 and o.test < 1) then
-    core.fail(("option 'test' of split is a share between 0 and 1, got %g"):format(o.test))
-  end
+  local o = options.check("split", given, { test = "number!", validation = "number", seed = "integer", by = "string" })
+  check_share("test", o.test)
+  check_share("validation", o.validation)
+  if o.validation and o.test + o.validation >= 1 then core.fail("split: test and validation leave nothing to train on") end
   for _, k in ipairs(self.fields) do
     if self[k].rows then return split_rows(self, o, tools) end
   end
-  local n = self.y.shape[1]
-  local cut = n - math.max(1, math.floor(o.test * n + 0.5))
-  return part(self, 1, cut, tools), part(self, cut + 1, n, tools)
+  return split_times(self, o, tools)
 end

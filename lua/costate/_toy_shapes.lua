@@ -50,7 +50,7 @@ list.moons = { components = 2, sigma = 0.2, knots = 10, box = { -4, 4 }, entropy
     return 2 * (k + sign * cos(a)) - 1, 2 * (0.5 * k + sign * sin(a)) - 0.2
   end }
 
-list["2spirals"] = { components = 2, sigma = 0.1, outward = true, spread = 1 / 6, knots = 60, box = { -4, 4 }, entropy = 2.645450,
+list["2spirals"] = { components = 2, sigma = 0.1, outward = true, spread = 1 / 6, knots = 45, box = { -4, 4 }, entropy = 2.645450,
   help = "two spirals of one and a half turns, one the other's image in the origin",
   curve = function(k, s)
     local sign, a = 1 - 2 * k, 3 * PI * s

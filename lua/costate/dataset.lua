@@ -2,11 +2,13 @@
 -- cs.dataset "name" { ... }: named tensors and ways to cut batches out of them.
 local check_draw = require "costate._draw"
 local core = require "costate.core"
+local image = require "costate._image"
 local lua_datasets = require "costate._lua_datasets"
 local made = require "costate._made"
 local options = require "costate._options"
 local series = require "costate._series"
 local split = require "costate._split"
+local tables = require "costate._table"
 
 local M = { register = lua_datasets.register }
 local Dataset = { __name = "costate.Dataset" }
@@ -14,12 +16,22 @@ Dataset.__index = Dataset
 
 -- Times stay f64 whatever the float type of the run: solvers want them so. So do counts.
 local times = { t = true, times = true, dt = true, t0 = true, t1 = true, shared_times = true, span = true,
-  lengths = true }
+  lengths = true, cumulative = true }
+
+local kinds <const> = { series, tables, image } -- of sets that look alike: is(set), class, start(set)
+
+--- The kind of a set; nil when it is of none.
+local function kind_of(self)
+  for _, kind in ipairs(kinds) do
+    if kind.is(self) then return kind end
+  end
+end
 
 local function class_of(self)
   local own = lua_datasets.registered[self.name]
   if own and own.methods then return lua_datasets.class(own, Dataset) end
-  return series.is(self) and Dataset.Series or Dataset
+  local kind = kind_of(self)
+  return kind and kind.own or Dataset
 end
 
 --- What a plugin or a script made, as a data set. Tensors become fields, whatever else is kept as it is.
@@ -96,12 +108,16 @@ local function pick(self, list, index)
   return out
 end
 
---- n rows drawn without repetition, as a table of the same fields.
-function Dataset:draw(rng, n)
-  check_draw("draw(rng, n)", rng, n)
+local function some(self, rng, n)
   local list, rows = row_fields(self)
   if n > rows then core.fail(("dataset '%s' has %d rows, not %d"):format(self.name, rows, n)) end
   return pick(self, list, rng:choose(rows, n))
+end
+
+--- n rows drawn without repetition, as a table of the same fields.
+function Dataset:draw(rng, n)
+  check_draw("draw(rng, n)", rng, n)
+  return some(self, rng, n)
 end
 
 --- Every row once an epoch, in a new order each time when `shuffle`; cut(index, epoch) makes a batch of rows.
@@ -134,9 +150,9 @@ function Dataset:all()
   return pick(self, list, core.convert(core.arange(0, rows), "i64"))
 end
 
---- data:split { test = 0.2, seed = 1, by = "id" }: two data sets, see _split.lua.
+--- data:split { test = 0.2, seed = 1, by = "id" }: two data sets or three, see _split.lua.
 function Dataset:split(given)
-  return split(self, given, { adopt = adopt, pick = pick, row_fields = row_fields })
+  return split(self, given, { adopt = adopt, pick = pick, row_fields = row_fields, kind_of = kind_of })
 end
 
 --- A plugin's option of several names is a string: columns = { "hare", "lynx" } becomes "hare,lynx", and
@@ -172,6 +188,13 @@ local function without_seed(o)
   return rest, o.seed
 end
 
+--- A set that was just made, checked and brought to the scale that was asked for.
+local function start(self)
+  local kind = kind_of(self)
+  if kind then kind.start(self) end
+  return self
+end
+
 --- cs.dataset("cubic_spiral", { points = 1000 }) or cs.dataset "cubic_spiral" { ... }
 function M.dataset(name, given)
   if type(name) ~= "string" then core.fail("dataset takes a name: cs.dataset \"cubic_spiral\" { ... }") end
@@ -189,18 +212,20 @@ function M.dataset(name, given)
     local o, seed = without_seed(given_options)
     if own then
       local fields, about = lua_datasets.build(own, given_options or {}, o or {}, seed)
-      return series.start(adopt(name, fields, about))
+      return start(adopt(name, fields, about))
     end
     local resolved = core.options("dataset", entry.name, with_lists(o))
     local about = resolved:table()
     about.seed = seed
-    return series.start(adopt(entry.name, built(entry.name, resolved, seed), about))
+    return start(adopt(entry.name, built(entry.name, resolved, seed), about))
   end
   if given ~= nil then return make(given) end
   return make
 end
 
-Dataset.Series = series.class(Dataset, { batches = batches, pick = pick, row_fields = row_fields })
+for _, kind in ipairs(kinds) do
+  kind.own = kind.class(Dataset, { batches = batches, pick = pick, row_fields = row_fields, some = some })
+end
 
 M.adopt = adopt
 return M

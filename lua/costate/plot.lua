@@ -1,20 +1,22 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Figures by gnuplot through a pipe: SVG or PNG by the file's name. Without gnuplot one warning is
 -- given and nothing is drawn.
+local compact = require "costate._plot_svg"
 local core = require "costate.core"
+local density = require "costate._plot_density"
 local options = require "costate._options"
 local run = require "costate.run"
+local series = require "costate._plot_series"
 
 local M = {}
 
-local colours <const> = { "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999999" }
+local quoted <const> = series.quoted
 
 local panel_spec = {
   columns = "table", series = "table", title = "string", xlabel = "string", ylabel = "string", names = "table",
   logx = "boolean", logy = "boolean", style = "string", x = "tensor|table", xrange = "table", yrange = "table",
-  equal = "boolean", key = "string",
+  equal = "boolean", key = "string", frame = "string",
 }
-local series_spec = { x = "table|tensor!", y = "table|tensor!", name = "string", style = "string", colour = "string" }
 local page_spec = { file = "string!", width = "integer", height = "integer" }
 
 local function joined(...)
@@ -26,7 +28,16 @@ local function joined(...)
 end
 
 local lines_spec = joined(panel_spec, page_spec)
-local panels_spec = joined(page_spec, { panels = "table!", columns = "integer" })
+local map_spec = joined(panel_spec, density.spec)
+local density_spec = joined(map_spec, page_spec)
+local panels_spec = joined(page_spec, { panels = "table!", columns = "integer", each = "table" })
+
+-- What surrounds a panel: axes to the left and below, a box, or nothing at all.
+local frames <const> = {
+  axes = "set grid linecolor rgb '#dddddd' linewidth 0.5; set border 3 linecolor rgb '#444444'; set tics nomirror",
+  box = "set border 15 linecolor rgb '#444444'; set tics nomirror out scale 0.5",
+  none = "unset border; unset tics",
+}
 
 local available
 
@@ -37,8 +48,6 @@ local function have_gnuplot()
   end
   return available
 end
-
-local function quoted(s) return "'" .. tostring(s):gsub("'", "''") .. "'" end
 
 local function terminal(o)
   local w, h = o.width or 720, o.height or 480
@@ -51,76 +60,65 @@ local function terminal(o)
   core.fail(("plot: the file '%s' must end in .svg or .png"):format(o.file))
 end
 
+local function frame_of(panel)
+  local name = panel.options.frame or panel.map and "box" or "axes"
+  if frames[name] then return frames[name] end
+  core.fail(("plot: a frame is one of axes, box, none, got '%s'"):format(name))
+end
+
 --- What a panel looks like but for its series; earlier panels of the page leave nothing behind.
-local function axes(o, lines)
-  local function put(format, ...) lines[#lines + 1] = format:format(...) end
+local function axes(panel, put)
+  local o = panel.options
   put "reset"
-  put "set grid linecolor rgb '#dddddd' linewidth 0.5; set border 3 linecolor rgb '#444444'"
-  put "set tics nomirror textcolor rgb '#222222'"
+  put "set tics textcolor rgb '#222222'"
+  put(frame_of(panel))
   put("set key %s samplen 2", o.key or "outside right top")
   for _, name in ipairs { "title", "xlabel", "ylabel" } do
-    if o[name] then put("set %s %s", name, quoted(o[name])) end
+    local closer = name == "title" and o.frame == "none" and " offset 0,-0.7" or ""
+    if o[name] then put("set %s %s%s", name, quoted(o[name]), closer) end
   end
   for _, axis in ipairs { "x", "y" } do
     if o["log" .. axis] then put("set logscale %s; set format %s '10^{%%L}'", axis, axis) end
     local range = o[axis .. "range"]
     if range then put("set %srange [%s:%s]", axis, core.format(range[1]), core.format(range[2])) end
   end
-  if o.equal then put "set size ratio -1" end
+  if o.equal or panel.map and o.equal == nil then put "set size ratio -1" end
 end
 
-local function list_of(x)
-  if core.kind(x) == "tensor" then return core.reshape(x, -1):totable() end
-  return x
-end
-
-local function number(x) return x == x and math.abs(x) < 1e300 and ("%.9g"):format(x):gsub(",", ".") or "NaN" end
-
---- Styles of a series, with its colour: "area" is filled down to zero, "region" within a closed line.
-local filled <const> = " linecolor rgb '%s' fillstyle transparent solid 0.25 "
-local styles <const> = {
-  lines = "lines linewidth 1.2 linecolor rgb '%s'",
-  dashes = "lines dashtype 2 linewidth 1.2 linecolor rgb '%s'",
-  points = "points pointtype 7 pointsize 0.4 linecolor rgb '%s'",
-  circles = "points pointtype 6 pointsize 0.7 linecolor rgb '%s'",
-  linespoints = "linespoints pointtype 7 pointsize 0.4 linecolor rgb '%s'",
-  area = "filledcurves y=0" .. filled .. "noborder",
-  region = "filledcurves closed" .. filled .. "border",
-}
-
-local function style_of(name)
-  if styles[name] then return styles[name] end
-  local names = {}
-  for k in pairs(styles) do names[#names + 1] = k end
-  table.sort(names)
-  local near = core.suggest(name, names)
-  core.fail(("plot: a style is one of %s, got '%s'%s"):format(table.concat(names, ", "), name,
-    near and (": did you mean '%s'?"):format(near) or ""))
-end
-
---- The data of a series, as block `name`, and its part of the plot command.
-local function curve(s, i, o, name, lines)
-  lines[#lines + 1] = name .. " << E"
-  for k = 1, math.min(#s.x, #s.y) do lines[#lines + 1] = number(s.x[k]) .. " " .. number(s.y[k]) end
-  lines[#lines + 1] = "E"
-  local look = style_of(s.style or o.style or "lines"):format(s.colour or colours[(i - 1) % #colours + 1])
-  return ("%s using 1:2 with %s %s"):format(name, look, s.name and "title " .. quoted(s.name) or "notitle")
+--- Panels without frames lie close to each other, with room for titles; others as gnuplot thinks best.
+local function layout(page, panels, columns)
+  local rows, bare, titled = math.ceil(#panels / columns), true, false
+  for _, panel in ipairs(panels) do
+    bare, titled = bare and panel.options.frame == "none", titled or panel.options.title ~= nil
+  end
+  local text = ("set multiplot layout %d,%d"):format(rows, columns)
+  if not bare then return text end
+  page.width, page.height = page.width or 200 * columns, page.height or (titled and 224 or 200) * rows
+  local dx, dy, top = 6 / page.width, (titled and 26 or 6) / page.height, (titled and 24 or 6) / page.height
+  return ("%s margins %.4f,%.4f,%.4f,%.4f spacing %.4f,%.4f"):format(text, dx, 1 - dx, 6 / page.height, 1 - top, dx, dy)
 end
 
 --- Data first, since a page of several panels takes none.
 local function script(page, panels, path)
-  local lines, commands = { "set encoding utf8", "set terminal " .. terminal(page), "set output " .. quoted(path) }, {}
+  local lines, commands = {}, {}
+  local function put(format, ...) commands[#commands + 1] = format:format(...) end
   for p, panel in ipairs(panels) do
     local curves = {}
-    for i, s in ipairs(panel.series) do curves[i] = curve(s, i, panel.options, ("$d%d_%d"):format(p, i), lines) end
-    axes(panel.options, commands)
+    axes(panel, put)
+    if panel.map then
+      density.data(panel.map, "$z" .. p, lines)
+      curves[1] = density.commands(panel.map, "$z" .. p, put)
+    end
+    for i, one in ipairs(panel.series) do
+      curves[#curves + 1] = series.curve(one, i, panel.options, ("$d%d_%d"):format(p, i), lines)
+    end
     commands[#commands + 1] = "plot " .. table.concat(curves, ", ")
   end
   if #panels > 1 then
-    local columns = page.columns or 2
-    lines[#lines + 1] = ("set multiplot layout %d,%d"):format(math.ceil(#panels / columns), columns)
+    lines[#lines + 1] = layout(page, panels, page.columns or 2)
     commands[#commands + 1] = "unset multiplot"
   end
+  table.insert(lines, 1, ("set encoding utf8\nset terminal %s\nset output %s"):format(terminal(page), quoted(path)))
   return table.concat(lines, "\n") .. "\n" .. table.concat(commands, "\n") .. "\n"
 end
 
@@ -132,51 +130,8 @@ local function draw(page, panels)
   if not pipe then return nil, "gnuplot could not be started" end
   pipe:write(text)
   if not pipe:close() then return nil, "gnuplot failed on " .. path end
+  if path:match("%.svg$") then compact(path) end
   return path
-end
-
---- Series out of values [T, D] or [B, T, D]: columns = { 1, 3 } draws column 3 over column 1 (a phase
---- plot); x = times draws every column over time.
-local function series_of(values, o)
-  local out, sets = {}, values.rank == 3 and values.shape[1] or 1
-  for b = 1, sets do
-    local v = values.rank == 3 and values[b] or values
-    local function column(i) return core.column(v, i):totable() end
-    if v.rank == 1 then
-      local x = list_of(o.x) or core.arange(1, v.count + 1):totable()
-      out[#out + 1] = { x = x, y = v:totable(), name = o.names and o.names[1] }
-    elseif o.columns then
-      out[#out + 1] = { x = column(o.columns[1]), y = column(o.columns[2]), name = o.names and o.names[b] }
-    else
-      local x = list_of(o.x) or core.arange(1, v.shape[1] + 1):totable()
-      for i = 1, v.shape[2] do
-        out[#out + 1] = { x = x, y = column(i), name = o.names and o.names[i] or b == 1 and ("column " .. i) or nil }
-      end
-    end
-  end
-  return out
-end
-
---- One of the option `series`, whose x and y may also stand first and second.
-local function series_given(what, s)
-  local named = {}
-  if type(s) ~= "table" then core.fail(("%s is a table { x =, y =, name = }, got a %s"):format(what, type(s))) end
-  for k, v in pairs(s) do named[k == 1 and "x" or k == 2 and "y" or k] = v end
-  local o = options.check(what, named, series_spec)
-  o.x, o.y = list_of(o.x), list_of(o.y)
-  return o
-end
-
---- Series of the option `series`, after those of values.
-local function all_series(what, values, o)
-  if type(values) == "table" and not core.kind(values) then values = core.tensor(values) end
-  local series = values ~= nil and series_of(values, o) or {}
-  for i, s in ipairs(o.series or {}) do series[#series + 1] = series_given(("series %d of %s"):format(i, what), s) end
-  for i, s in ipairs(series) do
-    if #s.x ~= #s.y then core.fail(("series %d of %s has %d numbers x and %d numbers y"):format(i, what, #s.x, #s.y)) end
-  end
-  if #series == 0 then core.fail(what .. ": there is nothing to draw") end
-  return series
 end
 
 --- cs.plot.lines(values, { columns = {1, 3}, file = "butterfly.svg" }) or, without values,
@@ -184,22 +139,41 @@ end
 function M.lines(values, given)
   if given == nil and type(values) == "table" then values, given = nil, values end
   local o = options.check("plot.lines", given, lines_spec)
-  return draw(o, { { options = o, series = all_series("plot.lines", values, o) } })
+  return draw(o, { { options = o, series = series.all("plot.lines", values, o) } })
 end
 
---- The same with points.
+--- The same with points. Of values [n, 2] alone they are the points of a plane.
 function M.points(values, given)
   if given == nil and type(values) == "table" then values, given = nil, values end
-  return M.lines(values, joined({ style = "points" }, given))
+  local o = joined({ style = "points" }, given or {})
+  if core.kind(values) == "tensor" and values.rank == 2 and values.shape[2] == 2 and not o.x and not o.columns then
+    o = joined({ columns = { 1, 2 }, equal = true }, o, not (given and given.style) and values.shape[1] > 500 and
+      { style = "dots" } or {})
+  end
+  return M.lines(values, o)
 end
 
---- Several on a page, row by row: cs.plot.panels { file = "x.svg", panels = { { series = ... }, ... } }.
+--- A panel of a page, all functions evaluated.
+local function panel_of(what, o)
+  return { options = o, series = series.all(what, nil, o), map = o.density ~= nil and density.map(what, o) or nil }
+end
+
+--- cs.plot.density(f, { file = "x.png", xrange = { -4, 4 }, yrange = { -4, 4 } }): a heat map of f, which maps points,
+--- rows [n, 2], to numbers [n]; or of a grid [H, W], the first row at the bottom. `series` lie on it.
+function M.density(f, given)
+  local o = options.check("plot.density", joined(given or {}, { density = f }), density_spec)
+  if f == nil then core.fail("plot.density takes a function of points, rows [n, 2], or a grid [H, W] first") end
+  return draw(o, { panel_of("plot.density", o) })
+end
+
+--- Several on a page, row by row: cs.plot.panels { file = "x.svg", panels = { { series = ... }, { density = f }, ... } }.
+--- `each` has options that all panels share.
 function M.panels(given)
   local o, panels = options.check("plot.panels", given, panels_spec), {}
   for i, panel in ipairs(o.panels) do
     local what = ("panel %d of plot.panels"):format(i)
-    local p = options.check(what, panel, panel_spec)
-    panels[i] = { options = p, series = all_series(what, nil, p) }
+    if type(panel) == "table" then panel = joined(o.each or {}, panel) end
+    panels[i] = panel_of(what, options.check(what, panel, map_spec))
   end
   if #panels == 0 then core.fail("plot.panels: there is nothing to draw") end
   return draw(o, panels)

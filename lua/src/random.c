@@ -3,6 +3,7 @@
  * costate.Rng: random numbers for preparing data, and draws inside traces. A number is a function of
  * (seed, stream, position): see rng.h.
  */
+#include <math.h>
 #include <string.h>
 
 #include "binding.h"
@@ -101,6 +102,36 @@ static int rng_choose(lua_State *L) {
   return 1;
 }
 
+/* The first place whose cumulative weight exceeds x. */
+static int64_t place_of(const double *cumulative, int64_t n, double x) {
+  int64_t low = 0, high = n - 1;
+  while (low < high) {
+    int64_t middle = low + (high - low) / 2;
+    if (cumulative[middle] > x) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+/* rng:weighted(cumulative, n) -> index tensor of n positions, each with probability proportional to
+ * its weight; given are the sums of the weights up to and with each, f64. */
+static int rng_weighted(lua_State *L) {
+  cst_rng *r = check_rng(L);
+  cst_tensor *t = lcs_check_tensor(L, 2);
+  lua_Integer n = luaL_checkinteger(L, 3);
+  luaL_argcheck(L, t->type.dtype == CST_F64 && t->type.rank == 1 && t->count > 0, 2,
+                "cumulative weights are an f64 list");
+  luaL_argcheck(L, n >= 0, 3, "must not be negative");
+  const double *cumulative = t->data, total = cumulative[t->count - 1];
+  luaL_argcheck(L, isfinite(total) && total > 0, 2, "the weights must have a positive sum");
+  int64_t *x = push_index(L, n);
+  for (lua_Integer i = 0; i < n; i++) {
+    double u = total * cst_rng_uniform(r);
+    x[i] = place_of(cumulative, (int64_t)t->count, u < total ? u : nextafter(total, 0));
+  }
+  return 1;
+}
+
 /* rng:state() -> seed, stream, counter; rng:seek(counter) */
 static int rng_state(lua_State *L) {
   cst_rng *r = check_rng(L);
@@ -133,8 +164,9 @@ static int traced(lua_State *L) {
 
 static const luaL_Reg methods[] = {{"normal", rng_normal},   {"uniform", rng_uniform},
                                    {"integer", rng_integer}, {"permutation", rng_permutation},
-                                   {"choose", rng_choose},   {"state", rng_state},
-                                   {"seek", rng_seek},       {NULL, NULL}};
+                                   {"choose", rng_choose},   {"weighted", rng_weighted},
+                                   {"state", rng_state},     {"seek", rng_seek},
+                                   {NULL, NULL}};
 static const luaL_Reg meta[] = {{NULL, NULL}};
 
 void lcs_open_random(lua_State *L, int lib) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * Whole sets of series (t, y, mask, lengths: see lua/costate/_series.lua): what a set must satisfy,
- * and its channels brought to one scale.
+ * and channels brought to one scale, those of tables x [N, D] too.
  */
 #include <math.h>
 
@@ -124,23 +124,34 @@ static void push_numbers(lua_State *L, const double *x, size_t n) {
   }
 }
 
+/* How many channels y [.., C] at slot 1 has, and the mask at slot 2; NULL for nil: all is observed. */
+static size_t check_channels(lua_State *L, const cst_tensor *y, const cst_tensor **mask) {
+  *mask = lua_isnoneornil(L, 2) ? NULL : lcs_check_tensor(L, 2);
+  luaL_argcheck(L, y->type.rank >= 2, 1, "rows with channels are needed");
+  luaL_argcheck(L, !*mask || (*mask)->count == y->count, 2, "not shaped like y");
+  return (size_t)y->type.dim[y->type.rank - 1];
+}
+
+static double observed(const cst_tensor *mask, size_t i) {
+  return mask ? cst_tensor_get(mask, i) : 1;
+}
+
 /* core.channel_moments(y, mask) -> means, standard deviations, numbers of what is observed, by
  * channel. Two passes: the deviations are from the mean. */
 static int channel_moments(lua_State *L) {
-  const cst_tensor *y = lcs_check_tensor(L, 1), *mask = lcs_check_tensor(L, 2);
-  luaL_argcheck(L, y->type.rank == 3 && mask->count == y->count, 2, "not shaped like y");
-  size_t channels = (size_t)y->type.dim[2];
+  const cst_tensor *y = lcs_check_tensor(L, 1), *mask;
+  size_t channels = check_channels(L, y, &mask);
   double *x = lua_newuserdatauv(L, 3 * channels * sizeof *x + 1, 0);
   double *mean = x, *std = x + channels, *count = x + 2 * channels;
   for (size_t c = 0; c < 3 * channels; c++) x[c] = 0;
   for (size_t i = 0; i < y->count; i++) {
-    double m = cst_tensor_get(mask, i);
+    double m = observed(mask, i);
     mean[i % channels] += m * cst_tensor_get(y, i), count[i % channels] += m;
   }
   for (size_t c = 0; c < channels; c++) mean[c] /= count[c];
   for (size_t i = 0; i < y->count; i++) {
     double e = cst_tensor_get(y, i) - mean[i % channels];
-    std[i % channels] += cst_tensor_get(mask, i) * e * e;
+    std[i % channels] += observed(mask, i) * e * e;
   }
   for (size_t c = 0; c < channels; c++) std[c] = sqrt(std[c] / count[c]);
   for (int i = 0; i < 3; i++) push_numbers(L, x + (size_t)i * channels, channels);
@@ -149,9 +160,8 @@ static int channel_moments(lua_State *L) {
 
 /* core.rescale_channels(y, mask, mean, std) -> (y - mean) / std where observed, 0 elsewhere */
 static int rescale_channels(lua_State *L) {
-  const cst_tensor *y = lcs_check_tensor(L, 1), *mask = lcs_check_tensor(L, 2);
-  luaL_argcheck(L, y->type.rank == 3 && mask->count == y->count, 2, "not shaped like y");
-  size_t channels = (size_t)y->type.dim[2];
+  const cst_tensor *y = lcs_check_tensor(L, 1), *mask;
+  size_t channels = check_channels(L, y, &mask);
   double *x = lua_newuserdatauv(L, 2 * channels * sizeof *x + 1, 0);
   for (size_t i = 0; i < 2 * channels; i++) {
     lua_geti(L, i < channels ? 3 : 4, (lua_Integer)(i % channels) + 1);
@@ -161,7 +171,7 @@ static int rescale_channels(lua_State *L) {
   cst_type type = y->type;
   cst_tensor *out = lcs_push_tensor(L, &type);
   for (size_t i = 0; i < y->count; i++)
-    if (cst_tensor_get(mask, i) != 0)
+    if (observed(mask, i) != 0)
       cst_tensor_set(out, i, (cst_tensor_get(y, i) - x[i % channels]) / x[channels + i % channels]);
   return 1;
 }

@@ -885,11 +885,64 @@ function Dataset:batches(options) end
 ---Every row, as one batch.
 ---@return table<string, costate.Tensor>
 function Dataset:all() end
----Rows are dealt at random, those that agree in the field `by` together; one trajectory is cut in time.
----@param options { test: number, seed?: integer, by?: string }
+---Rows are dealt at random, those that agree in the field `by` together; one trajectory is cut in time. With
+---`validation`, a share of the whole as `test` is, there are three parts: train, validation, test.
+---@param options { test: number, validation?: number, seed?: integer, by?: string }
 ---@return costate.Dataset train
----@return costate.Dataset test
+---@return costate.Dataset test or validation
+---@return costate.Dataset? test
 function Dataset:split(options) end
+
+---A density in the plane that points are drawn from: cs.dataset "toy2d" { kind = "8gaussians" } (checkerboard, moons,
+---2spirals, pinwheel, circles, swissroll, rings, with the scales of the FFJORD reference) and cs.dataset "image"
+---{ path = "x.png", invert =, blur =, extent = } (PGM, PPM, or PNG where libpng was found; many points where it is dark).
+---@class costate.Density : costate.Dataset
+---@field kind? string of a toy
+---@field box number[] { low, high }, of both axes, that hold nearly everything: xrange and yrange of a plot
+---@field entropy number in nats: what minus the mean log density of a perfect model tends to
+---@field components? integer of a toy that is made of several
+---@field cells? costate.Tensor [H, W] of a picture: log densities of its pixels, the top row first
+---@field pixel? number side of a pixel
+local Density = {}
+---n new points, rows [n, 2]; with { label = true } also their components, i64 rows [n] from 0.
+---@param rng costate.Rng
+---@param n integer
+---@param options? { label?: boolean }
+---@return costate.Tensor
+---@return costate.Tensor? label
+function Density:draw(rng, n, options) end
+---log p of points, rows [n, 2]: of every kind but pinwheel. Differentiable for the toys, but for checkerboard.
+---@param x costate.Array|number[][]
+---@return costate.Array rows [n]
+function Density:log_density(x) end
+
+---Points of a table: cs.dataset "table" { path = "x.csv", columns =, log =, missing =, id =, label =, normalise = }.
+---Records that lack something are dropped. Split by id when there is one; with normalise = "standard" all parts have the
+---scale of the training part. Batches have the fields x, and label and id where there are some.
+---@class costate.Points : costate.Dataset
+---@field x costate.Tensor rows [N, D]
+---@field columns string[] names of the D columns
+---@field logs? string[] those that are logarithms
+---@field dropped integer records that lack something
+---@field id? costate.Tensor i64 rows [N]
+---@field ids? string[] as the file has them
+---@field label? costate.Tensor rows [N]: i64 if whole or words
+---@field classes? string[] words of the labels 0, 1, ..
+---@field mean? number[] of the columns, before they were standardised
+---@field std? number[]
+---@field log_scale number added to a log density of x it is that before x was standardised: - sum log std, or 0
+local Points = {}
+---n different rows of x, [n, D]; with { label = true } also their labels.
+---@param rng costate.Rng
+---@param n integer
+---@param options? { label?: boolean }
+---@return costate.Tensor
+---@return costate.Tensor? label
+function Points:draw(rng, n, options) end
+---Points on the scale of x, such as samples of a model, as they would stand in the file.
+---@param x costate.Array rows [n, D]
+---@return costate.Array
+function Points:measured(x) end
 
 ---Series at irregular times: what cs.dataset "long", "physionet", "activity", "periodic", "spirals2d", "pendulums" and
 ---"poisson_sampled" give, and every registered data set with rows t, y, mask, lengths. Sets are checked when made:
@@ -955,6 +1008,11 @@ function Rng:permutation(n) end
 ---@param k integer
 ---@return costate.Tensor index k different positions
 function Rng:choose(n, k) end
+---n positions, each with probability proportional to its weight; given are the sums of the weights up to and with each.
+---@param cumulative costate.Tensor f64
+---@param n integer
+---@return costate.Tensor index
+function Rng:weighted(cumulative, n) end
 
 ---@param name string
 ---@param options? table of the set, and seed: that of the run unless given; when absent, a function of the options is returned
@@ -1038,12 +1096,13 @@ function costate.anneal(x, options) end
 ---@field normal fun(shape: integer[]|costate.Array|integer, options?: { rows?: boolean }): costate.Array
 ---@field uniform fun(shape: integer[]|costate.Array|integer, options?: { rows?: boolean }): costate.Array
 
----Styles: circles are open points, area is filled down to zero, region within a closed line. x and y are of one length.
+---Styles: circles are open points, dots small ones, for thousands; area is filled down to zero, region within a closed
+---line. x and y are of one length; or x is points [n, 2], without y.
 ---@class costate.Series
 ---@field x any a list or a tensor
----@field y any
+---@field y? any
 ---@field name? string in the key
----@field style? "lines"|"dashes"|"points"|"circles"|"linespoints"|"area"|"region"
+---@field style? "lines"|"dashes"|"points"|"dots"|"circles"|"linespoints"|"area"|"region"
 ---@field colour? string "#0072B2"
 
 ---@class costate.PanelOptions
@@ -1061,6 +1120,14 @@ function costate.anneal(x, options) end
 ---@field columns? integer[] of values: column 2 drawn over column 1
 ---@field names? string[] of the columns of values
 ---@field x? any of values
+---@field frame? "axes"|"box"|"none" axes, but a box around a density
+---@field density? fun(x: costate.Tensor): costate.Tensor a heat map below the series: of rows [n, 2] -> [n], or a grid [H, W]
+---whose first row is at the bottom. What is not finite stays white. An SVG holds it as a PNG, 20 to 60 kB.
+---@field points? integer 200, cells of the map along an axis
+---@field palette? "blues"|"viridis"
+---@field zrange? number[] of the colours; from 0, or the least, to the largest number unless given
+---@field colourbar? boolean
+---@field chunk? integer 10000, points that the function gets at once
 
 ---@class costate.PlotOptions: costate.PanelOptions
 ---@field file string "name.svg" or "name.png"
@@ -1070,15 +1137,17 @@ function costate.anneal(x, options) end
 ---@class costate.PageOptions
 ---@field file string
 ---@field panels costate.PanelOptions[]
+---@field each? costate.PanelOptions what all panels share
 ---@field columns? integer of the page, 2
 ---@field width? integer
 ---@field height? integer
 
 ---Figures by gnuplot: file = "name.svg" or ".png". Returns the path, or nil and why not. `panels` puts several on a page,
----row by row.
+---row by row; panels that all have frame = "none" lie close together. `points` of values [n, 2] draws them in the plane.
 ---@class costate.Plot
 ---@field lines fun(values: any, options?: costate.PlotOptions): string?, string?
 ---@field points fun(values: any, options?: costate.PlotOptions): string?, string?
+---@field density fun(f: any, options: costate.PlotOptions): string?, string? see `density` of a panel
 ---@field panels fun(options: costate.PageOptions): string?, string?
 
 ---An explicit Runge-Kutta method. `b - e` is the method that the error is estimated by; without `e` steps
@@ -1100,7 +1169,7 @@ function costate.anneal(x, options) end
 ---@class costate.Register
 ---@field model fun(type: { name: string, options?: table, parameters?: function, build?: function, parts?: fun(options: table, name: string): table<string, costate.Model>, methods?: table<string, function>, check?: fun(options: table) }) build(options, parameters, x); or, made of models, parts and methods f(m, ...)
 ---@field loss fun(type: { name: string, options?: table, build: function })
----@field dataset fun(type: { name: string, build: function })
+---@field dataset fun(type: { name: string, build: function, help?: string, options?: table, methods?: table<string, function> }) with options { kind = { "moons", help = ".." } } they are checked; methods stand beside or instead of the usual
 ---@field tableau fun(method: costate.Tableau) a solver, usable at once: checked against its order conditions
 
 ---@param ... any

@@ -21,17 +21,7 @@ typedef struct job {
 
 /* The columns named in `list`, or all but the time column (SIZE_MAX: none). */
 static cst_status choose_columns(job *j, const char *list, size_t time) {
-  size_t most = j->table.columns + 1;
-  for (const char *p = list; *p; p++) most += *p == ',';
-  j->column = j->host->alloc(j->host, most * sizeof *j->column);
-  if (!j->column) return j->host->fail(j->host, CST_ENOMEM, "%s: no memory", j->path);
-  if (!*list)
-    for (size_t i = 0; i < j->table.columns; i++)
-      if (i != time) j->column[j->n++] = i;
-  const char *name;
-  size_t n;
-  while (csv_next(&list, &name, &n))
-    CST_TRY(csv_find(j->host, j->path, &j->table, name, n, &j->column[j->n++]));
+  CST_TRY(csv_choose(j->host, j->path, &j->table, list, &time, 1, &j->column, &j->n));
   if (j->n) return CST_OK;
   return j->host->fail(j->host, CST_EINVAL, "%s has only the time column", j->path);
 }

@@ -2,6 +2,7 @@
  *
  * Columns by name, fields as numbers, lists in options: what every reader of tables asks.
  */
+#include <ctype.h>
 #include <locale.h>
 #include <math.h>
 #include <stdio.h>
@@ -16,6 +17,12 @@ bool csv_listed(const char *list, const char *word, size_t n) {
     p += length;
     if (!*p) return false;
   }
+}
+
+bool csv_missing(const char *list, const char *text) {
+  bool is_nan = tolower((unsigned char)text[0]) == 'n' && tolower((unsigned char)text[1]) == 'a' &&
+                tolower((unsigned char)text[2]) == 'n' && !text[3];
+  return is_nan || csv_listed(list, text, strlen(text));
 }
 
 bool csv_next(const char **list, const char **entry, size_t *n) {
@@ -50,6 +57,23 @@ cst_status csv_find(const cst_host *host, const char *path, const csv_table *t, 
     }
   }
   return unknown_column(host, path, t, name, n);
+}
+
+cst_status csv_choose(const cst_host *host, const char *path, const csv_table *t, const char *list,
+                      const size_t *skip, size_t n_skip, size_t **column, size_t *n) {
+  size_t most = t->columns + 1, length;
+  for (const char *p = list; *p; p++) most += *p == ',';
+  *n = 0;
+  *column = host->alloc(host, most * sizeof **column);
+  if (!*column) return host->fail(host, CST_ENOMEM, "%s: no memory", path);
+  for (size_t i = 0; i < t->columns && !*list; i++) {
+    bool skipped = false;
+    for (size_t k = 0; k < n_skip; k++) skipped |= skip[k] == i;
+    if (!skipped) (*column)[(*n)++] = i;
+  }
+  for (const char *name; csv_next(&list, &name, &length);)
+    CST_TRY(csv_find(host, path, t, name, length, &(*column)[(*n)++]));
+  return CST_OK;
 }
 
 bool csv_number(const char *text, double *x) {

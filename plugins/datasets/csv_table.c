@@ -5,8 +5,7 @@
  */
 #include "csv_table.h"
 
-#include <errno.h>
-#include <zlib.h>
+#include "bytes.h"
 
 typedef struct cursor {
   const cst_host *host;
@@ -15,38 +14,6 @@ typedef struct cursor {
   size_t line;
   char separator;
 } cursor;
-
-static cst_status io_failure(const cst_host *host, const char *path, int error) {
-  char reason[128] = "unknown error";
-  strerror_r(error, reason, sizeof reason);
-  return host->fail(host, CST_EIO, "%s: %s", path, reason);
-}
-
-static cst_status read_failure(const cst_host *host, const char *path, gzFile f) {
-  int code = Z_OK;
-  const char *reason = gzerror(f, &code);
-  if (code == Z_ERRNO) return io_failure(host, path, errno);
-  return host->fail(host, CST_EIO, "%s: damaged gzip file: %s", path, reason);
-}
-
-/* All bytes of the file and one more; *n does not count it. */
-static cst_status slurp(const cst_host *host, gzFile f, const char *path, char **text, size_t *n) {
-  size_t capacity = 1 << 16;
-  *text = host->alloc(host, capacity);
-  for (*n = 0; *text;) {
-    size_t room = capacity - 1 - *n;
-    int got = gzread(f, *text + *n, room < INT32_MAX ? (unsigned)room : INT32_MAX);
-    if (got < 0) return read_failure(host, path, f);
-    *n += (size_t)got;
-    if (got == 0) return CST_OK;
-    if (*n < capacity - 1) continue;
-    char *larger = host->alloc(host, 2 * capacity);
-    if (larger) memcpy(larger, *text, *n);
-    host->free(host, *text);
-    *text = larger, capacity *= 2;
-  }
-  return host->fail(host, CST_ENOMEM, "%s: no memory for the file", path);
-}
 
 static bool is_blank(char c) { return c == ' ' || c == '\t'; }
 
@@ -168,15 +135,9 @@ static cst_status parse(cursor *c, csv_table *t) {
 }
 
 cst_status csv_read(const cst_host *host, const char *path, char separator, csv_table *t) {
-  *t = (csv_table){0};
-  errno = 0;
-  gzFile f = gzopen(path, "rb");
-  if (!f) return io_failure(host, path, errno ? errno : ENOMEM);
   size_t n = 0;
-  cst_status st = slurp(host, f, path, &t->text, &n);
-  if (gzclose_r(f) == Z_BUF_ERROR && st == CST_OK)
-    st = host->fail(host, CST_EIO, "%s: damaged gzip file: it ends too early", path);
-  CST_TRY(st);
+  *t = (csv_table){0};
+  CST_TRY(bytes_read(host, path, &t->text, &n));
   cursor c = {host, path, t->text, t->text + n, 1, separator};
   return parse(&c, t);
 }

@@ -26,11 +26,17 @@ void csv_free(const cst_host *host, csv_table *t); /* also of a table that faile
 
 /* Whether the comma-separated `list` has `word` (of n characters) as an entry. */
 bool csv_listed(const char *list, const char *word, size_t n);
+/* Whether the text is in the list of markers or "nan", however written. */
+bool csv_missing(const char *list, const char *text);
 /* The next entry of a comma-separated list without the blanks around it; false at its end. */
 bool csv_next(const char **list, const char **entry, size_t *n);
 /* Place of the column of this name (n characters); the error lists those there are. */
 cst_status csv_find(const cst_host *host, const char *path, const csv_table *t, const char *name,
                     size_t n, size_t *column);
+/* The columns named in `list`; when it is empty, all but those of `skip`. *column is the caller's to
+ * free, also after a failure. */
+cst_status csv_choose(const cst_host *host, const char *path, const csv_table *t, const char *list,
+                      const size_t *skip, size_t n_skip, size_t **column, size_t *n);
 /* Decimal notation alone: no hexadecimal, no "nan"; finite. The locale must be "C". */
 bool csv_number(const char *text, double *x);
 cst_status csv_no_number(const cst_host *host, const char *path, const csv_table *t, size_t record,

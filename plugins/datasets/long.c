@@ -7,8 +7,6 @@
  */
 #include "long.h"
 
-#include <ctype.h>
-
 #include "systems.h"
 
 static cst_status wrong(const long_table *l, const char *text) {
@@ -82,15 +80,9 @@ static cst_status find_columns(long_table *l) {
 
 /* ---- records ---- */
 
-static bool is_nan(const char *text) {
-  return tolower((unsigned char)text[0]) == 'n' && tolower((unsigned char)text[1]) == 'a' &&
-         tolower((unsigned char)text[2]) == 'n' && !text[3];
-}
-
 static cst_status add_value(long_table *l, size_t record, size_t column, observation *o) {
   const char *text = long_field(l, record, column);
-  if (csv_listed(cst_option_string(l->options, "missing"), text, strlen(text)) || is_nan(text))
-    return CST_OK;
+  if (csv_missing(cst_option_string(l->options, "missing"), text)) return CST_OK;
   if (csv_number(text, &o->value)) return series_add(&l->s, o);
   return csv_no_number(l->host, l->path, &l->table, record, column,
                        " (option missing lists the markers of what was not observed)");

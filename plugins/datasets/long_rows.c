@@ -64,17 +64,7 @@ static cst_status label(const long_table *l, double *x) {
 }
 
 static cst_status ids(const long_table *l, double *x) {
-  words level = {.host = l->host};
-  bool whole = true;
-  cst_status st = words_as_numbers(&level, l->ids.n, l->ids.word, x, &whole);
-  bool as_written = st == CST_OK && whole && !level.n;
-  for (size_t r = 0; r < l->ids.n && as_written; r++) {
-    char text[32];
-    snprintf(text, sizeof text, "%.0f", x[r]);
-    as_written = strcmp(text, l->ids.word[r]) == 0; /* else "1" and "01" would be one */
-  }
-  words_free(&level);
-  CST_TRY(st);
+  bool as_written = words_whole(l->ids.n, l->ids.word, x); /* else "1" and "01" would be one */
   const char **kept = l->host->alloc(l->host, l->ids.n * sizeof *kept);
   if (!kept) return no_memory(l);
   for (size_t r = 0; r < l->ids.n; r++) {
@@ -82,7 +72,7 @@ static cst_status ids(const long_table *l, double *x) {
     kept[l->s.place[r]] = l->ids.word[r];
     if (!as_written) x[r] = (double)l->s.place[r] + 1;
   }
-  st = l->host->dataset_words(l->d, "ids", l->s.kept, kept);
+  cst_status st = l->host->dataset_words(l->d, "ids", l->s.kept, kept);
   l->host->free(l->host, kept);
   CST_TRY(st);
   return series_row_field(&l->s, l->d, "id", CST_I64, 0, x);

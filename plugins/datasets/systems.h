@@ -7,4 +7,4 @@
 
 extern const cst_dataset_type dataset_cubic_spiral, dataset_lotka_volterra, dataset_lorenz,
     dataset_csv, dataset_long, dataset_periodic, dataset_spirals2d, dataset_pendulums,
-    dataset_poisson_sampled, dataset_physionet, dataset_activity;
+    dataset_poisson_sampled, dataset_physionet, dataset_activity, dataset_table, dataset_image;

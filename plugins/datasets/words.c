@@ -5,6 +5,7 @@
 #include "words.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "csv_table.h"
@@ -84,4 +85,14 @@ cst_status words_as_numbers(words *level, size_t n, const char *const *text, dou
   words_sort(level);
   for (size_t i = 0; i < n; i++) x[i] = words_find(level, text[i], &at) ? (double)at : 0;
   return CST_OK;
+}
+
+bool words_whole(size_t n, const char *const *text, double *x) {
+  for (size_t i = 0; i < n; i++) {
+    char printed[32];
+    if (!csv_number(text[i], &x[i]) || !(fabs(x[i]) < 0x1p53)) return false;
+    snprintf(printed, sizeof printed, "%.0f", x[i]);
+    if (strcmp(printed, text[i]) != 0) return false;
+  }
+  return true;
 }

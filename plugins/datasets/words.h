@@ -24,3 +24,6 @@ void words_free(words *w);
  * in alphabetical order, which is then left in `level`. *whole: every x is an integer. */
 cst_status words_as_numbers(words *level, size_t n, const char *const *text, double *x,
                             bool *whole);
+/* Whether every text is a whole number, written as it would be printed: not "01". They are then in
+ * x. */
+bool words_whole(size_t n, const char *const *text, double *x);
