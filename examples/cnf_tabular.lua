@@ -9,6 +9,7 @@
 -- Headline figures: mean negative log-likelihood of test patients, nats a visit, of the logarithms of the values
 -- (of albumin the value), each a mean over `splits`. Figure: cnf_tabular.png.
 local cs = require "costate"
+local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
 
 local opt = cs.options { steps = 4000, splits = 5, batch = 200, lr = 1e-3, weight_decay = 1e-4, width = 64, trace = "hutchinson",
   patience = 15, float = "f32" }
@@ -69,27 +70,26 @@ end
 
 -- ---- the splits ----------------------------------------------------------------------------------------------
 
-local data = cs.dataset "table" { path = "examples/data/pbcseq.csv", columns = columns, log = logs, id = "id", normalise = "standard" }
+local data = cs.dataset "table" { path = here .. "/data/pbcseq.csv", columns = columns, log = logs, id = "id",
+  normalise = "standard" }
 print(data)
 
 local scores, shown = { flow = {}, normal = {}, kernel = {} }, nil
 for split = 1, opt.splits do
   local rest, test = data:split { test = 0.2, seed = split, by = "id" }
   local train, validation = rest:split { test = 0.2, seed = split, by = "id" }
-  local back = (test.x - cs.tensor(0)) -- on the scale of `rest`: its own after the second split is that of `train`
-  for c, name in ipairs(columns) do assert(data.columns[c] == name) end
-  back = cs.rows((back * cs.tensor(test.std) + cs.tensor(test.mean) - cs.tensor(train.mean)) / cs.tensor(train.std))
+  local x = (test.x * cs.tensor(test.std) + cs.tensor(test.mean) - cs.tensor(train.mean)) / cs.tensor(train.std)
   local flow, m = fit_flow(train, validation, split)
   local densities = { flow = flow, normal = fit_normal(train), kernel = fit_kernel(train, validation) }
   local line = {}
   for name, f in pairs(densities) do
-    scores[name][split] = -(f(back):mean():item() + train.log_scale)
+    scores[name][split] = -(f(x):mean():item() + train.log_scale)
     line[#line + 1] = ("%s %.3f"):format(name, scores[name][split])
   end
   table.sort(line)
   print(("split %d: %d, %d and %d visits; test nll %s"):format(split, train.x.shape[1], validation.x.shape[1], test.x.shape[1],
     table.concat(line, ", ")))
-  shown = shown or { m = m, train = train, test = back }
+  shown = shown or { m = m, train = train, test = x }
 end
 
 local function summary(list)

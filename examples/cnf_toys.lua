@@ -5,19 +5,21 @@
 --
 --   costate run examples/cnf_toys.lua --out runs/toys                          all eight
 --   costate run examples/cnf_toys.lua --data 8gaussians --seeds 3              one of them, mean of three seeds
---   costate run examples/cnf_toys.lua --data 8gaussians --kinetic 0.1 --jacobian 0.1      fewer evaluations: see README
+--   costate run examples/cnf_toys.lua --data 8gaussians --T 1 --learn false --kinetic 0.1 --jacobian 0.01     fewer evaluations
 --   costate run examples/cnf_toys.lua --data pinwheel --trace hutchinson       estimates of the trace in training
---   costate run examples/cnf_toys.lua --data image --path picture.pgm          a picture as a density
+--   costate run examples/cnf_toys.lua --data image --path picture.png          a picture as a density
 --   costate run examples/cnf_toys.lua --data pinwheel --conditional true       a density for each arm
 --
 -- Headline figures: test_nll in nats on 10 000 fresh points, with a standard error of about 0.01, beside `entropy`, the
 -- least that any density can have; nfe_forward, mean of the last 100 steps; seconds_per_step.
 -- Figures: cnf_toys.png, of one data set also its points on their way, KIND.png.
 local cs = require "costate"
+local here = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or "."
 
-local opt = cs.options { data = "all", steps = 10000, seeds = 1, batch = 100, lr = 1e-3, weight_decay = 1e-5, layer = "concatsquash",
-  width = 64, blocks = 1, trace = "exact", noise = "gaussian", kinetic = 0.0, jacobian = 0.0, gradient = "backsolve",
-  conditional = false, path = "examples/data/lambda.pgm", test = 10000, float = "f32", points = 160 }
+local opt = cs.options { data = "all", steps = 10000, seeds = 1, batch = 100, lr = 1e-3, weight_decay = 1e-5,
+  layer = "concatsquash", width = 64, blocks = 1, T = 0.5, learn = true, trace = "exact", noise = "gaussian",
+  kinetic = 0.0, jacobian = 0.0, gradient = "backsolve",
+  conditional = false, path = here .. "/data/lambda.pgm", test = 10000, float = "f32", points = 160 }
 cs.dtype(opt.float)
 
 local kinds = { "8gaussians", "checkerboard", "moons", "2spirals", "pinwheel", "circles", "swissroll", "rings" }
@@ -36,8 +38,8 @@ local function new_flow(data, name)
     fields[i] = cs.nn[opt.layer] { 2, opt.width, opt.width, opt.width, 2, init = "fan_in_uniform", context = classes,
       name = ("%s/%d"):format(name, i) }
   end
-  return cs.model "cnf.flow" { field = fields, T = { 0.5, learn = true }, classes = classes, trace = opt.trace, noise = opt.noise,
-    kinetic = opt.kinetic, jacobian = opt.jacobian, solver = { gradient = opt.gradient }, name = name }
+  return cs.model "cnf.flow" { field = fields, T = { opt.T, learn = opt.learn }, classes = classes, trace = opt.trace,
+    noise = opt.noise, kinetic = opt.kinetic, jacobian = opt.jacobian, solver = { gradient = opt.gradient }, name = name }
 end
 
 --- Points and, of a conditional flow, which component they are of: a batch, and the options of the flow's methods.
@@ -69,10 +71,11 @@ local function fit(kind, seed)
     every = { [1] = function(run)
       if run.step > opt.steps - 100 then late, count = late + run.nfe_forward, count + 1 end
     end } }
-  local result = { test_nll = test_nll(m, data), entropy = data.entropy, nfe_forward = late / count, seconds_per_step = r.seconds / r.steps,
-    T = cs.square(m.parameters["time1.root"]):item() }
-  print(("%-12s seed %d: test nll %.3f (entropy %s), %.0f evaluations, %.1f ms a step, T %.2f"):format(kind, seed, result.test_nll,
-    data.entropy and ("%.3f"):format(data.entropy) or "not known", result.nfe_forward, 1e3 * result.seconds_per_step, result.T))
+  local result = { test_nll = test_nll(m, data), entropy = data.entropy, nfe_forward = late / count,
+    seconds_per_step = r.seconds / r.steps, T = opt.learn and cs.square(m.parameters["time1.root"]):item() or opt.T }
+  local entropy = data.entropy and ("%.3f"):format(data.entropy) or "not known"
+  print(("%-12s seed %d: test nll %.3f (entropy %s), %.0f evaluations, %.1f ms a step, T %.2f"):format(kind, seed,
+    result.test_nll, entropy, result.nfe_forward, 1e3 * result.seconds_per_step, result.T))
   return m, data, result
 end
 
@@ -86,7 +89,7 @@ end
 
 local function axes(data, title)
   local box = data.box
-  return { title = title, xrange = { box[1], box[2] }, yrange = { box[3] or box[1], box[4] or box[2] }, equal = true, key = "off" }
+  return { title = title, xrange = box, yrange = box, equal = true, key = "off" }
 end
 
 local function with(panel, more)
@@ -102,7 +105,7 @@ local function density(m, data)
     if not opt.conditional then return cs.exp(m:log_prob(x)) end
     local sum = 0
     for k = 0, data.components - 1 do
-      sum = sum + cs.exp(m:log_prob(x, { condition = cs.full({ x.shape[1] }, k) })) / data.components
+      sum = sum + cs.exp(m:log_prob(x, { condition = cs.full(k, { x.shape[1] }) })) / data.components
     end
     return sum
   end
@@ -126,7 +129,7 @@ local function way(m, data, kind)
   local panels, rng = {}, cs.rng(4)
   local n, condition = 2000, nil
   if opt.conditional then condition = cs.floor(rng:uniform { n } * data.components) end
-  local z = m.options.base.draw({ normal = function(s) return rng:normal(s) end }, n)
+  local z = m.options.base.draw(rng, n)
   local path = m:transport(z, 33, { from = "base", condition = condition })
   for _, i in ipairs { 1, 9, 17, 25, 33 } do
     local at = cs.slice(path, 2, i, i):reshape(n, 2)

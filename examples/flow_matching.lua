@@ -10,8 +10,8 @@
 -- evaluations of f a density takes afterwards. Figure: flow_matching.png.
 local cs = require "costate"
 
-local opt = cs.options { data = "pinwheel", steps = 20000, likelihood_steps = 2000, batch = 256, lr = 2e-3, width = 64, sigma = 0.0,
-  test = 10000, float = "f32", points = 160 }
+local opt = cs.options { data = "pinwheel", steps = 20000, likelihood_steps = 2000, batch = 256, lr = 2e-3, width = 64,
+  sigma = 0.0, test = 10000, float = "f32", points = 160 }
 cs.dtype(opt.float)
 
 local data = cs.dataset "toy2d" { kind = opt.data }
@@ -38,8 +38,8 @@ local function fit(name)
     optimizer = cs.optim.adam { lr = opt.lr }, schedule = cs.schedule.cosine { steps = way.steps, final = 1e-2 },
     batch = function(rng) return data:draw(rng, opt.batch) end, loss = function(x) return way.loss(m, x) end }
   local nll, evaluations = test_nll(m)
-  print(("%-10s test nll %.3f (entropy %.3f), %d steps of %.2f ms, %d evaluations a density"):format(name, nll, data.entropy, r.steps,
-    1e3 * r.seconds / r.steps, evaluations))
+  print(("%-10s test nll %.3f (entropy %.3f), %d steps of %.2f ms, %d evaluations a density"):format(name, nll, data.entropy,
+    r.steps, 1e3 * r.seconds / r.steps, evaluations))
   return m, { test_nll = nll, seconds_per_step = r.seconds / r.steps, seconds = r.seconds, evaluations = evaluations }
 end
 
@@ -57,8 +57,10 @@ for _, name in ipairs { "matching", "likelihood" } do
   local path = m:transport(cs.rows(cs.rng(2):normal { 60, 2 }), 33, { from = "base" })
   local lines = {}
   for k = 1, 60 do lines[k] = { x = path[k]:column(1), y = path[k]:column(2), colour = "#999999" } end
-  panels[#panels + 1] = panel("density by " .. name, { density = function(p) return cs.exp(m:log_prob(p)) end, points = opt.points })
-  panels[#panels + 1] = panel("samples", { series = { { x = x:column(1), y = x:column(2), style = "dots", colour = "#0072B2" } } })
+  local dots = { x = x:column(1), y = x:column(2), style = "dots", colour = "#0072B2" }
+  local function density(p) return cs.exp(m:log_prob(p)) end
+  panels[#panels + 1] = panel("density by " .. name, { density = density, points = opt.points })
+  panels[#panels + 1] = panel("samples", { series = { dots } })
   panels[#panels + 1] = panel("from base to data", { series = lines })
 end
 cs.result(result)

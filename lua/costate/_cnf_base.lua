@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- Base densities of a flow on R^D, each with its logarithm at z [B, D] and with draws:
+-- Base densities of a flow on R^D, each with its logarithm at z [B, D] and with n draws [n, D] by random:normal(shape)
+-- and random:uniform(shape), which a generator has:
 --   normal    N(mean, std^2 I), mean and std a number or one a coordinate
 --   mixture   sum_k w_k N(mean_k, std^2 I)
 --   uniform   1 / (high - low)^D within the box, 0 outside: no gradient leads back into it, so a flow to it is
@@ -45,7 +46,7 @@ kinds.normal = { spec = { mean = "number|table", std = "number|table" }, make = 
   local constant = -0.5 * dim * LOG_2PI - each(std, math.log)
   return {
     log_density = function(z) return constant - 0.5 * core.sum(core.square((z - mean) / scale), 2) end,
-    draw = function(random, n) return random.normal { n, dim } * scale + mean end,
+    draw = function(random, n) return random:normal { n, dim } * scale + mean end,
   }
 end }
 
@@ -84,7 +85,7 @@ kinds.mixture = { spec = { means = "table!", std = "number", weights = "table" }
       return constant + core.reshape(top, { z.shape[1] }) + core.log(core.sum(core.exp(a - top), 2))
     end,
     draw = function(random, n)
-      return core.matmul(pick(random.uniform { n, 1 }, upto), centres) + std * random.normal { n, dim }
+      return core.matmul(pick(random:uniform { n, 1 }, upto), centres) + std * random:normal { n, dim }
     end,
   }
 end }
@@ -102,7 +103,7 @@ kinds.uniform = { spec = { low = "number|table", high = "number|table" }, make =
       local there = core.sum(core.le(from, z) * core.le(z, upto), 2)
       return core.where(core.eq(there, dim), inside, -math.huge)
     end,
-    draw = function(random, n) return random.uniform { n, dim } * size + from end,
+    draw = function(random, n) return random:uniform { n, dim } * size + from end,
   }
 end }
 

@@ -6,9 +6,10 @@ local core = require "costate.core"
 local flow = require "costate._cnf_flow"
 local random = require "costate.random"
 
+--- Draws of a trace as a generator has them.
 local draws = {
-  normal = function(shape) return random.normal(shape, { rows = true }) end,
-  uniform = function(shape) return random.uniform(shape, { rows = true }) end,
+  normal = function(_, shape) return random.normal(shape, { rows = true }) end,
+  uniform = function(_, shape) return random.uniform(shape, { rows = true }) end,
 }
 
 --- The times are not learned by it.
@@ -18,7 +19,7 @@ return function(m, x, condition, sigma)
   local n = x.shape[1]
   local t0, t1 = flow.span(m, 1)
   t0, t1 = fixed(t0), fixed(t1)
-  local s, z = draws.uniform { n, 1 }, m.options.base.draw(draws, n)
+  local s, z = draws:uniform { n, 1 }, m.options.base.draw(draws, n)
   local where = (1 - s) * x + (sigma + (1 - sigma) * s) * z
   local slope = ((1 - sigma) * z - x) / (t1 - t0)
   local f = flow.velocity(m, 1, t0 + (t1 - t0) * s, where, condition)

@@ -137,8 +137,7 @@ function M.sample(m, rng, n, given)
   if type(rng) ~= "userdata" or math.type(n) ~= "integer" or n < 1 then
     core.fail("sample takes a generator and a number of points: m:sample(cs.rng(0), 2000)")
   end
-  local random = { normal = function(shape) return rng:normal(shape) end, uniform = function(shape) return rng:uniform(shape) end }
-  local z = m.options.base.draw(random, n)
+  local z = m.options.base.draw(rng, n)
   if not o.log_prob then return M.decode(m, z, { condition = o.condition }) end
   o.parts, o.how = { "divergence" }, divergence.resolve {}
   return along(m, "sample", z, o, nil, function(rows, a)

@@ -15,7 +15,9 @@ local function circles(rng)
 end
 
 local function field_of(hyper)
-  local function part(p, first, shape) return core.reshape(core.slice(p, 1, first, first + shape[1] * (shape[2] or 1) - 1), shape) end
+  local function part(p, first, shape)
+    return core.reshape(core.slice(p, 1, first, first + shape[1] * (shape[2] or 1) - 1), shape)
+  end
   return function(t, z)
     local p = hyper(core.cast(core.reshape(t, { 1 }), core.dtype()))
     local n = 2 * WIDTH
