@@ -76,20 +76,18 @@ print(data)
 
 local scores, shown = { flow = {}, normal = {}, kernel = {} }, nil
 for split = 1, opt.splits do
-  local rest, test = data:split { test = 0.2, seed = split, by = "id" }
-  local train, validation = rest:split { test = 0.2, seed = split, by = "id" }
-  local x = (test.x * cs.tensor(test.std) + cs.tensor(test.mean) - cs.tensor(train.mean)) / cs.tensor(train.std)
+  local train, validation, test = data:split { test = 0.2, validation = 0.16, seed = split, by = "id" }
   local flow, m = fit_flow(train, validation, split)
   local densities = { flow = flow, normal = fit_normal(train), kernel = fit_kernel(train, validation) }
   local line = {}
   for name, f in pairs(densities) do
-    scores[name][split] = -(f(x):mean():item() + train.log_scale)
+    scores[name][split] = -(f(test.x):mean():item() + train.log_scale)
     line[#line + 1] = ("%s %.3f"):format(name, scores[name][split])
   end
   table.sort(line)
   print(("split %d: %d, %d and %d visits; test nll %s"):format(split, train.x.shape[1], validation.x.shape[1], test.x.shape[1],
     table.concat(line, ", ")))
-  shown = shown or { m = m, train = train, test = x }
+  shown = shown or { m = m, train = train, test = test.x }
 end
 
 local function summary(list)
