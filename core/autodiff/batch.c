@@ -9,6 +9,7 @@
  * under a weight.
  */
 #include "autodiff/graph_internal.h"
+#include "costate/plugin.h"
 
 enum { MAX_OUT = 256 }; /* outputs of a node */
 
@@ -120,7 +121,7 @@ static cst_status batch_node(const batching *b, const cst_node *q) {
   for (uint32_t i = 0; i < q->n_in; i++) stacked[i] = b->with[q->in[i]];
   for (uint32_t i = 0; i < q->n_out; i++) plain[i] = q->first + i;
   if (q->op->flags & CST_OP_ELEMENTWISE) st = batch_elementwise(b, q, out);
-  else if (q->op->batch) st = q->op->batch(b->g, q->attrs, q->in, q->n_in, stacked, b->k, plain, out);
+  else if (CST_HAS(q->op, batch)) st = q->op->batch(b->g, q->attrs, q->in, q->n_in, stacked, b->k, plain, out);
   else if (q->op->expand) st = through_expansion(b, q, out);
   for (uint32_t i = 0; i < q->n_out; i++) b->with[q->first + i] = out[i];
   return b->g->status != CST_OK ? b->g->status : st;

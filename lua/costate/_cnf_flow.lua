@@ -71,6 +71,9 @@ function M.span(m, i)
   return m.options.span[1], m.options.span[2]
 end
 
+--- Whether time runs down from the data to the base.
+function M.runs_down(m) return m.options.span[2] < m.options.span[1] end
+
 --- Numbers of the flows in the order in which a point passes them.
 local function order(m, backwards)
   local list, n = {}, #m.options.field
@@ -85,7 +88,8 @@ local function at_end(v)
 end
 
 --- x at the data (backwards: at the base) followed to the other end. o = { condition =, parts = { .. }, how =, vectors = }.
---- Returns the points there and by name the integrals of `parts` from t0 to t1 whichever way was gone, [B] each.
+--- Returns the points there and by name the integrals of `parts`, [B] each: of the divergence from t0 to t1 whichever way
+--- was gone, of what regularises over the time it took, so that it is not negative where t1 < t0.
 function M.through(m, x, o, backwards)
   asked[m] = o
   local z, totals = x, {}
@@ -99,7 +103,9 @@ function M.through(m, x, o, backwards)
     local out = flow_of(m, i, o.parts)(state, backwards and { t1, t0 } or { t0, t1 })
     z = at_end(#o.parts > 0 and out.z or out)
     for _, name in ipairs(o.parts) do
-      local sum = backwards and -at_end(out[name]) or at_end(out[name])
+      local reversed = backwards
+      if name ~= "divergence" and M.runs_down(m) then reversed = not reversed end
+      local sum = reversed and -at_end(out[name]) or at_end(out[name])
       totals[name] = totals[name] and totals[name] + sum or sum
     end
   end

@@ -42,6 +42,10 @@ local function check_field(o)
   end
   if o.parameters == nil then o.parameters = {} end
   if model.is_model(o.parameters) then o.parameters = { o.parameters } end
+  if type(o.parameters) ~= "table" then core.fail("option 'parameters' of cnf.flow is a model or a list of models") end
+  for i, p in ipairs(o.parameters) do
+    if not model.is_model(p) then core.fail(("parameters %d of cnf.flow are a %s: a model is wanted"):format(i, type(p))) end
+  end
 end
 
 --- How wide z is: as the first model says by its sizes.

@@ -34,12 +34,23 @@ local function look_into(part, list, flat, first, at)
   return first + #own.list, at + own.flat.count
 end
 
---- Moves the parameters of a part into the whole's memory. A part belongs to one whole: to another it would be lost.
+--- A part belongs to one whole: to another it would be lost. All are looked at before one is moved.
+local function check_free(parts, name)
+  local seen = {}
+  for _, key in ipairs(trace.sorted_keys(parts)) do
+    local part = parts[key]
+    local whole = rawget(part, M.internals.FIXED).whole or seen[part] and name
+    if whole then
+      core.fail(whole == name and ("model '%s' is given twice to '%s'"):format(part.name, name)
+        or ("model '%s' is a part of '%s' already, and cannot be one of '%s' as well"):format(part.name, whole, name))
+    end
+    seen[part] = true
+  end
+end
+
+--- Moves the parameters of a part into the whole's memory.
 local function adopt(part, name, fixed, flat, first, at)
   local own = rawget(part, M.internals.FIXED)
-  if own.whole then
-    core.fail(("model '%s' is a part of '%s' already, and cannot be one of '%s' as well"):format(part.name, own.whole, name))
-  end
   core.view(flat, at, { own.flat.count }):copy(own.flat)
   own.whole = name
   return look_into(part, fixed.list, flat, first, at)
@@ -53,6 +64,7 @@ function M.new(internals, type_, given)
   if type_.check then type_.check(o) end
   name = internals.stream_name(name, type_.name)
   local parts = type_.parts(o, name)
+  check_free(parts, name)
   local list, count = layout_of(parts)
   local self = setmetatable({ kind = type_.name, name = name, options = o, parts = parts }, internals.Model)
   internals.attach(self, list, core.zeros({ count }))

@@ -65,9 +65,9 @@ methods["hutch++"] = function(f, x, v)
   local y, js = transform.pushed(f, x, s)
   local q = orthonormal(js)
   local rest = g - core.bmm(core.bmm(g, q, false, true), q)
-  local _, jv = transform.pushed(f, x, core.concat({ q, rest, g }, 2))
-  local function part(i) return core.slice(jv, 2, (i - 1) * m + 1, i * m) end
-  return y, core.sum(dots(q, part(1)), 2) + core.mean(dots(rest, part(2)), 2), core.mean(dots(part(3), part(3)), 2)
+  local _, jv = transform.pushed(f, x, core.concat({ q, rest }, 2))
+  local jq, jrest = core.slice(jv, 2, 1, m), core.slice(jv, 2, m + 1, 2 * m)
+  return y, core.sum(dots(q, jq), 2) + core.mean(dots(rest, jrest), 2), core.mean(dots(js, js), 2)
 end
 
 -- ---- public ------------------------------------------------------------------------------------------------
@@ -109,7 +109,11 @@ local function checked(f, x)
 end
 
 --- f(x), its divergence and |J|_F^2, [B, D], [B], [B], with vectors drawn before.
-function M.at(f, x, o, vectors) return methods[o.method](checked(f, x), x, vectors) end
+function M.at(f, x, o, vectors)
+  f = checked(f, x)
+  transform.check_apart("divergence", f, x)
+  return methods[o.method](f, x, vectors)
+end
 
 --- cs.divergence(f [, { method =, noise =, samples =, vectors = }])(x) -> tr df/dx [B], f(x), |df/dx|_F^2 [B].
 function M.divergence(f, given, ...)

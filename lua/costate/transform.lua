@@ -171,21 +171,21 @@ function M.pushed(f, x, dots)
 end
 M.units = units
 
---- A tangent of a batch is one of every row only if no row depends on another.
-local function check_apart(f, x)
+--- A tangent of a batch is one of every row only if no row depends on another; `what` asks.
+function M.check_apart(what, f, x)
   local tr <close> = core.trace(x.shape[1], true)
   local y = f(tr:like(x))
   local mixes = core.kind(y) and tr:finish({ y }):mixes()
   if mixes then
     local advice = mixes:find "^solve" and "it takes one step size for all rows: ode { control = \"row\" } gives each its own"
-      or "cs.shared takes the mark of a batch away"
-    core.fail(("jacobian: the rows of the batch depend on each other, by %s (%s)"):format(mixes, advice))
+      or "cs.rows marks a tensor that has an entry for each row, cs.shared takes the mark away"
+    core.fail(("%s: the rows of the batch depend on each other, by %s (%s)"):format(what, mixes, advice))
   end
 end
 
 --- Column j is the tangent along e_j.
 local function columns(f, x)
-  if x.rows then check_apart(f, x) end
+  if x.rows then M.check_apart("jacobian", f, x) end
   local y, j = M.pushed(f, x, units(x))
   if y.rank > x.rank or y.rows ~= x.rows then
     core.fail(("jacobian: for %s the function must return a vector%s, got shape [%s]"):format(

@@ -355,7 +355,7 @@ static int sealed(lua_State *L) {
 static const luaL_Reg methods[] = {
     {"input", trace_input}, {"like", trace_like},     {"value", trace_value}, {"vjp", trace_vjp},
     {"jvp", trace_jvp},     {"jvps", trace_jvps},
-     {"finish", trace_finish}, {"close", trace_close}, {"size", trace_size},
+    {"finish", trace_finish}, {"close", trace_close}, {"size", trace_size},
     {NULL, NULL}};
 static const luaL_Reg meta[] = {{"__gc", trace_gc}, {"__close", trace_close}, {NULL, NULL}};
 

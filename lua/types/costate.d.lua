@@ -672,8 +672,9 @@ function costate.hvp(f) end
 function costate.jacobian(f) end
 ---The divergence of a vector field, tr df/dx of each row of x [B, D]; also f(x) and |df/dx|_F^2 [B]. From as many
 ---products with df/dx as there are vectors, all with one evaluation of f: "exact" takes the D unit vectors, "hutchinson"
----and "hutch++" estimate from `samples` random ones (1), "gaussian" or "rademacher", drawn anew at every call. Inside a
----field give `vectors` that were drawn outside: [B, samples, D], for hutch++ [B, 2 samples, D].
+---and "hutch++" estimate from `samples` random ones (1), "gaussian" or "rademacher", drawn anew at every step
+---of a training; elsewhere the same at every call. No row may depend on another. Inside a field give `vectors` that were
+---drawn outside: [B, samples, D], for hutch++ [B, 2 samples, D].
 ---@param f fun(x: costate.Value): costate.Value
 ---@param options? { method?: "exact"|"hutchinson"|"hutch++", noise?: "gaussian"|"rademacher", samples?: integer, vectors?: costate.Array }
 ---@return fun(x: costate.Array): costate.Array, costate.Array, costate.Array

@@ -204,9 +204,104 @@ static void tangents_at_a_time_make_a_jacobian(void) {
   cst_context_free(ctx);
 }
 
+/* ---- an op of a plugin that was built before batch rules ------------------------------------------------------ */
+
+static cst_status double_infer(const cst_host *h, const cst_attrs *a, const cst_type *in, size_t n, cst_type *out, size_t *n_out) {
+  (void)h, (void)a, (void)n;
+  *out = in[0], *n_out = 1;
+  return CST_OK;
+}
+static cst_status double_run(const cst_call *c) {
+  (void)c;
+  return CST_OK;
+}
+static cst_status never_asked(cst_graph *g, const cst_attrs *a, const cst_value *in, size_t n, const cst_value *stacked,
+                              int64_t k, const cst_value *out, cst_value *out_stacked) {
+  (void)g, (void)a, (void)in, (void)n, (void)stacked, (void)k, (void)out, (void)out_stacked;
+  CHECK(false, "%s", "what lies behind an older, shorter op was called");
+  return CST_EUNSUPPORTED;
+}
+static const cst_op older = {.struct_size = offsetof(cst_op, batch), .name = "older", .n_in_min = 1, .n_in_max = 1,
+                             .infer = double_infer, .kernel = {double_run, double_run}, .batch = never_asked};
+static cst_status register_older(const cst_host *h) { return h->register_op(h, &older); }
+
+static void an_op_without_the_slot_has_no_rule(void) {
+  static const cst_plugin plugin = {.abi_version = CST_ABI, .struct_size = sizeof plugin, .name = "elder", .version = "1",
+                                    .license = "GPL-3.0-or-later", .init = register_older};
+  cst_context *ctx = cst_context_new(NULL);
+  cst_graph *g = NULL;
+  CU_ASSERT_FATAL(cst_plugin_add(ctx, &plugin, "(test)") == CST_OK && cst_graph_new(ctx, CST_F64, ROWS, &g) == CST_OK);
+  const cst_type type[] = {R(K), R(2, K)};
+  cst_value x = cst_graph_input(g, &type[0], "x"), with = cst_graph_input(g, &type[1], "stacked"), result;
+  cst_value y = g->host->node(g, "elder.older", &x, 1, NULL);
+  CU_ASSERT_FATAL(y != CST_NONE);
+  CHECK(cst_graph_batch(g, 2, &x, &with, 1, &y, 1, &result) == CST_EUNSUPPORTED, "%s", cst_message(ctx));
+  CHECK(g->status == CST_OK && result == CST_NONE, "%s", "the graph is broken");
+  cst_graph_release(g);
+  cst_context_free(ctx);
+}
+
+/* ---- memory that runs out ------------------------------------------------------------------------------------- */
+
+typedef struct scarce { long left; bool for_ever; size_t live; } scarce;
+
+static void *scarce_resize(void *user, void *ptr, size_t old_size, size_t new_size) {
+  scarce *s = user;
+  (void)old_size;
+  if (!new_size) {
+    s->live -= ptr != NULL;
+    free(ptr);
+    return NULL;
+  }
+  if (s->left-- <= 0 && (s->for_ever || s->left >= -2)) return NULL;
+  s->live += ptr == NULL;
+  return realloc(ptr, new_size);
+}
+
+/* Three tangents of every op in turn, and of a chain of them all the way through an expansion. */
+static cst_status tangents_of(cst_context *ctx, const sample *s) {
+  cst_graph *g = NULL;
+  cst_value x[4], dots[4] = {CST_NONE}, y_dots[4];
+  CST_TRY(cst_graph_new(ctx, CST_F64, ROWS, &g));
+  for (size_t i = 0; i < s->n_in; i++) {
+    x[i] = cst_graph_input(g, &s->in[i], "x");
+    cst_type t = with_axis(&s->in[i], true);
+    if (is_real(s, i)) dots[i] = cst_graph_input(g, &t, "tangent");
+  }
+  cst_value y = g->host->node(g, s->op, x, s->n_in, &s->attrs);
+  cst_status st = g->status;
+  if (st == CST_OK) st = cst_graph_jvps(g, K, x, dots, s->n_in, &y, 1, y_dots);
+  if (st == CST_EUNSUPPORTED && g->status == CST_OK) st = CST_OK;
+  cst_graph_release(g);
+  return st;
+}
+
+static void sweep(const sample *s, bool for_ever) {
+  cst_status st = CST_ENOMEM;
+  for (long k = 0; st == CST_ENOMEM && k < 3000; k++) {
+    scarce memory = {.left = k, .for_ever = for_ever};
+    cst_context *ctx = cst_context_new(&(cst_allocator){scarce_resize, &memory});
+    if (!ctx) continue;
+    st = tangents_of(ctx, s);
+    CHECK(st == CST_OK || st == CST_ENOMEM, "%s: %s", s->op, cst_message(ctx));
+    cst_context_free(ctx);
+    CHECK(memory.live == 0, "%s: %zu blocks are left", s->op, memory.live);
+  }
+  CHECK(st == CST_OK, "%s never went", s->op);
+}
+
+static void tangents_when_memory_runs_out(void) {
+  for (size_t i = 0; i < sizeof samples / sizeof *samples; i++) {
+    sweep(&samples[i], true);
+    sweep(&samples[i], false);
+  }
+}
+
 int cst_suite_batch(void);
 int cst_suite_batch(void) {
   CU_pSuite s = CU_add_suite("batch", NULL, NULL);
   return s && CU_add_test(s, "every op goes with one more axis", every_op_goes_with_one_more_axis) &&
-         CU_add_test(s, "k tangents make a Jacobian", tangents_at_a_time_make_a_jacobian) ? 0 : 1;
+         CU_add_test(s, "k tangents make a Jacobian", tangents_at_a_time_make_a_jacobian) &&
+         CU_add_test(s, "an op without the slot has no rule", an_op_without_the_slot_has_no_rule) &&
+         CU_add_test(s, "tangents when memory runs out", tangents_when_memory_runs_out) ? 0 : 1;
 }

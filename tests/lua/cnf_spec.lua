@@ -94,6 +94,13 @@ describe("the flow of a Gaussian through a linear field", function()
     local value = m:loss(x, { kinetic = 0.5, jacobian = 0.1 })
     near(value:item(), -terms.log_prob:item() + 0.5 * terms.kinetic:item() + 0.1 * terms.jacobian:item(), 1e-9)
   end)
+
+  it("is regularised alike where time runs down", function()
+    local _, up = linear({ kinetic = 1, jacobian = 1 }):loss(x)
+    local p = cs.parameters { a = -a, b = -b } -- the same way the other way round
+    local _, down = linear({ kinetic = 1, jacobian = 1, span = { 1, 0 } }, p):loss(x)
+    for _, name in ipairs { "kinetic", "jacobian", "log_prob" } do near(down[name]:item(), up[name]:item(), 1e-9) end
+  end)
 end)
 
 describe("a density", function()
@@ -333,6 +340,10 @@ describe("a flow", function()
     m.flat:fill(0.1)
     assert(net.flat[1] == 0.1 and #m == #net)
     raises(function() cs.model "cnf.flow" { field = net } end, "is a part of 'cnf.flow", "already")
+    local fresh = cs.nn.mlp { 2, 4, 2 }
+    raises(function() cs.model "cnf.flow" { field = { fresh, net } } end, "already")
+    raises(function() cs.model "cnf.flow" { field = { fresh, fresh } } end, "given twice")
+    assert(#cs.model "cnf.flow" { field = fresh } == #fresh, "what failed has taken nothing")
   end)
 
   it("goes along a field that is made of models itself", function()
@@ -368,6 +379,8 @@ describe("a flow", function()
     raises(flow { field = f, dim = 2, base = { "normal", std = 0 } }, "must be positive")
     raises(flow { field = f, dim = 2, base = { "uniform", low = 1, high = 0 } }, "the box is empty")
     raises(flow { field = f, dim = 2, trace = "exakt" }, "did you mean 'exact'?")
+    raises(flow { field = f, dim = 2, parameters = { 3 } }, "parameters 1 of cnf.flow are a number")
+    raises(flow { field = f, dim = 2, parameters = "net" }, "a model or a list of models")
     raises(flow { field = f, dim = 2, kinetick = 1 }, "did you mean 'kinetic'?")
     local m = cs.model "cnf.flow" { field = f, dim = 2 }
     raises(function() m:log_prob(cs.zeros { 3, 3 }) end, "a batch of points [B, 2]")
@@ -378,6 +391,8 @@ describe("a flow", function()
     raises(function() m:matching(cs.zeros { 3, 2 }, { sigma = 1 }) end, "[0, 1)")
     local wide = cs.model "cnf.flow" { field = function(_, z) return cs.concat { z, z } end, dim = 2 }
     raises(function() wide:log_prob(cs.zeros { 3, 2 }) end, "as many numbers a row as it takes, 2")
+    local meeting = cs.model "cnf.flow" { field = function(_, z) return z - cs.mean(z, 1) end, dim = 2 }
+    raises(function() meeting:log_prob(cs.zeros { 3, 2 }) end, "rows of the batch depend on each other")
     local stack = cs.model "cnf.flow" { field = { f, f }, dim = 2 }
     raises(function() stack:matching(cs.zeros { 3, 2 }) end, "for one flow")
   end)
