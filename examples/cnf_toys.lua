@@ -25,6 +25,9 @@ cs.dtype(opt.float)
 local kinds = { "8gaussians", "checkerboard", "moons", "2spirals", "pinwheel", "circles", "swissroll", "rings" }
 
 local function data_of(kind)
+  if opt.conditional and (kind == "image" or kind == "checkerboard" or kind == "swissroll") then
+    error("--conditional is for one data set of several parts: 8gaussians moons 2spirals pinwheel circles rings", 0)
+  end
   if kind == "image" then return cs.dataset "image" { path = opt.path } end
   return cs.dataset "toy2d" { kind = kind }
 end

@@ -68,7 +68,9 @@ end
 
 kinds.mixture = { spec = { means = "table!", std = "number", weights = "table" }, make = function(o, dim)
   local k, std = #o.means, positive("std", { o.std or 1 })[1]
-  if k == 0 then core.fail("option 'means' of the base is a list of points: means = { { 0, 0 }, { 4, 0 } }") end
+  if k == 0 or dim > 1 and type(o.means[1]) ~= "table" then
+    core.fail("option 'means' of the base is a list of points: means = { { 0, 0 }, { 4, 0 } }")
+  end
   local means, weights, logs, upto, sum = {}, shares(o.weights, k), {}, {}, 0
   for i, point in ipairs(o.means) do
     means[i], logs[i] = coordinates("means", point, dim), math.log(weights[i])

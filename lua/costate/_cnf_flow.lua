@@ -17,9 +17,16 @@ local flags <const> = {
   jacobian = { quadrature = true, uncontrolled = true },
 }
 
---- What flow i of m is asked along: a condition c, or false, and with a divergence how it is had and the vectors.
---- The field looks here whenever it is recorded, just before its solve.
+--- What the flows of m are asked along: a condition c, or false, and with a divergence how it is had and the vectors.
+--- A field looks here whenever it is recorded, which is when its solve is asked for; so that flows, and with them their
+--- plans, serve every call.
 local asked = setmetatable({}, { __mode = "k" })
+local asking = { __close = function(self) asked[self.model] = nil end }
+
+local function ask(m, o)
+  asked[m] = o
+  return setmetatable({ model = m }, asking)
+end
 
 local function velocity(m, i, t, z)
   local f, c = m.options.field[i], asked[m].condition
@@ -91,7 +98,7 @@ end
 --- Returns the points there and by name the integrals of `parts`, [B] each: of the divergence from t0 to t1 whichever way
 --- was gone, of what regularises over the time it took, so that it is not negative where t1 < t0.
 function M.through(m, x, o, backwards)
-  asked[m] = o
+  local _ <close> = ask(m, o)
   local z, totals = x, {}
   for _, i in ipairs(order(m, backwards)) do
     local t0, t1 = M.span(m, i)
@@ -139,7 +146,7 @@ end
 
 --- Points [B, #shares, D] on the way from the data (backwards: from the base), where the shares say.
 function M.path(m, x, o, shares, backwards)
-  asked[m] = o
+  local _ <close> = ask(m, o)
   local pieces, z, n = {}, x, #m.options.field
   for k, i in ipairs(order(m, backwards)) do
     local t0, t1 = M.span(m, i)
@@ -150,8 +157,9 @@ function M.path(m, x, o, shares, backwards)
   return #pieces == 1 and pieces[1] or core.concat(pieces, 2)
 end
 
-M.velocity = function(m, i, t, z, condition)
-  asked[m] = { condition = condition }
+--- The field of flow i, once.
+function M.velocity(m, i, t, z, condition)
+  local _ <close> = ask(m, { condition = condition })
   return velocity(m, i, t, z)
 end
 

@@ -4,6 +4,7 @@ local core = require "costate.core"
 local base = require "costate._cnf_base"
 local divergence = require "costate.divergence"
 local model = require "costate.model"
+local options = require "costate._options"
 
 local M = {}
 
@@ -24,27 +25,25 @@ M.schema = {
   solver = { {}, help = "options of cs.ode; dopri5, rtol and atol 1e-5" },
 }
 
-local function is_callable(f)
-  local meta = getmetatable(f)
-  return type(f) == "function" or type(meta) == "table" and meta.__call ~= nil
-end
-
 local function check_field(o)
   if o.field == nil then
     core.fail("cnf.flow needs option 'field': cs.nn.concatsquash { 2, 64, 64, 2 }, or a function of t and z")
   end
-  if is_callable(o.field) then o.field = { o.field } end
+  if options.is_callable(o.field) then o.field = { o.field } end
   if type(o.field) ~= "table" or #o.field == 0 then
     core.fail("option 'field' of cnf.flow is a model, a function or a list of them")
   end
   for i, f in ipairs(o.field) do
-    if not is_callable(f) then core.fail(("field %d of cnf.flow is a %s: a model or a function is wanted"):format(i, type(f))) end
+    if not options.is_callable(f) then
+      core.fail(("field %d of cnf.flow is a %s: a model or a function is wanted"):format(i, type(f)))
+    end
   end
   if o.parameters == nil then o.parameters = {} end
   if model.is_model(o.parameters) then o.parameters = { o.parameters } end
-  if type(o.parameters) ~= "table" then core.fail("option 'parameters' of cnf.flow is a model or a list of models") end
-  for i, p in ipairs(o.parameters) do
-    if not model.is_model(p) then core.fail(("parameters %d of cnf.flow are a %s: a model is wanted"):format(i, type(p))) end
+  for _, p in ipairs(type(o.parameters) == "table" and o.parameters or { o.parameters }) do
+    if not model.is_model(p) then
+      core.fail(("option 'parameters' of cnf.flow is a model or a list of models, got a %s"):format(type(p)))
+    end
   end
 end
 
@@ -58,7 +57,7 @@ local function check_dim(o)
     end
   end
   if math.type(o.dim) ~= "integer" or o.dim < 1 then
-    core.fail("option 'dim' of cnf.flow, the width of z, is a positive whole number: a field that is a function does not tell it")
+    core.fail("option 'dim' of cnf.flow, the width of z, is a positive whole number: a function does not tell it")
   end
 end
 
@@ -81,7 +80,7 @@ local function check_span(o)
     return
   end
   if o.learned then core.fail("options 'span' and T = { learn = true } of cnf.flow exclude each other") end
-  if type(o.span) ~= "table" then core.fail("option 'span' of cnf.flow is { t0, t1 }") end
+  if type(o.span) ~= "table" or #o.span ~= 2 then core.fail("option 'span' of cnf.flow is { t0, t1 }") end
   if number("span", o.span[1]) == number("span", o.span[2]) then core.fail("option 'span' of cnf.flow has no length") end
 end
 
@@ -90,6 +89,9 @@ function M.check(o)
   check_dim(o)
   check_span(o)
   divergence.resolve { method = o.trace, noise = o.noise, samples = o.samples }
+  for _, name in ipairs { "field", "parts", "events" } do
+    if o.solver[name] ~= nil then core.fail(("option 'solver' of cnf.flow: the flow has a '%s' of its own"):format(name)) end
+  end
   if o.classes > 0 and o.condition > 0 then core.fail("options 'classes' and 'condition' of cnf.flow exclude each other") end
   o.base = base.new(o.base, o.dim)
 end

@@ -16,7 +16,7 @@ function M.class(Dataset)
 
   --- n new points, rows [n, 2].
   function Image:draw(rng, n)
-    check_draw("draw(rng, n)", rng, n)
+    check_draw("data:draw(rng, n)", rng, n)
     local height, width = table.unpack(self.cells.shape)
     local place = core.convert(rng:weighted(self.cumulative, n), "f64") -- f32 would not divide exactly
     local row = core.floor((place + 0.5) / width)

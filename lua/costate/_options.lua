@@ -20,6 +20,9 @@ local checks = {
   any = function() return true end,
 }
 
+--- Whether x can be called: a function, a model, ..
+M.is_callable = checks.callable
+
 --- Raises for a name that `what` does not know; `names` are those it does.
 function M.unknown(what, name, names)
   table.sort(names)

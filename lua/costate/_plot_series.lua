@@ -18,7 +18,8 @@ end
 
 local function number(x) return x == x and math.abs(x) < 1e300 and ("%.9g"):format(x):gsub(",", ".") or "NaN" end
 
---- Styles of a series, with its colour: "dots" are small points, for thousands of them; "area" is filled down to zero, "region" within a closed line.
+--- Styles of a series, with its colour: "dots" are small points, for thousands of them; "area" is filled down to zero,
+--- "region" within a closed line.
 local filled <const> = " linecolor rgb '%s' fillstyle transparent solid 0.25 "
 local styles <const> = {
   lines = "lines linewidth 1.2 linecolor rgb '%s'",

@@ -41,7 +41,7 @@ function M.class(Dataset, tools)
 
   --- n different rows of x, [n, D]; with { label = true } also their labels [n].
   function Table:draw(rng, n, given)
-    check_draw("draw(rng, n)", rng, n)
+    check_draw("data:draw(rng, n)", rng, n)
     local o = given and options.check("draw", given, { label = "boolean" }) or {}
     if o.label and not self.label then core.fail("draw: the table has no label (option label names a column)") end
     local b = tools.some(self, rng, n)

@@ -10,6 +10,7 @@ local divergence = require "costate.divergence"
 local eager = require "costate._eager"
 local flow = require "costate._cnf_flow"
 local matching = require "costate._cnf_matching"
+local check_draw = require "costate._draw"
 local choices = require "costate._cnf_options"
 local model = require "costate.model"
 local options = require "costate._options"
@@ -30,6 +31,16 @@ local function points(m, what, x)
   return x.rows and x or core.rows(x)
 end
 
+--- Labels of a tensor are looked at; in a trace those that are no class make NaN.
+local function check_labels(what, c, classes)
+  if core.kind(c) ~= "tensor" then return end
+  for i, k in ipairs(c:totable()) do
+    if k % 1 ~= 0 or k < 0 or k >= classes then
+      core.fail(("%s: label %d is %s, classes go from 0 to %d"):format(what, i, core.format(k), classes - 1))
+    end
+  end
+end
+
 --- What a condition is for the field: rows [B, C], classes as zeros and a one.
 local function condition_of(m, what, c, rows)
   local o = m.options
@@ -44,6 +55,7 @@ local function condition_of(m, what, c, rows)
     core.fail(("%s: the condition is %s"):format(what, o.classes > 0 and ("labels [%d], from 0 to %d"):format(rows, width - 1)
       or ("a batch of vectors [%d, %d]"):format(rows, width)))
   end
+  if o.classes > 0 then check_labels(what, c, width) end
   if not c.rows then c = core.rows(c) end
   if c.dtype ~= core.dtype() then c = core.cast(c, core.dtype()) end
   return c
@@ -51,7 +63,8 @@ end
 
 local function one_hot(m, c)
   if not c or m.options.classes == 0 then return c end
-  return core.cast(core.eq(core.reshape(c, { c.shape[1], 1 }), core.iota(m.options.classes)), core.dtype())
+  local hot = core.cast(core.eq(core.reshape(c, { c.shape[1], 1 }), core.iota(m.options.classes)), core.dtype())
+  return hot / core.sum(hot, 2, true)
 end
 
 --- body(points, options for _cnf_flow), now or in the open trace. o = { condition =, parts =, how = }.
@@ -103,6 +116,9 @@ function M.loss(m, x, given)
   local spec = joined(estimate_spec, { kinetic = "number|tensor", jacobian = "number|tensor" })
   local o, own = options.check("loss", given or {}, spec), m.options
   local weights = { kinetic = o.kinetic or own.kinetic, jacobian = o.jacobian or own.jacobian }
+  for name, w in pairs(weights) do
+    if type(w) == "number" and (w < 0 or w ~= w) then core.fail(("option '%s' of loss is a weight, 0 or more"):format(name)) end
+  end
   o.how = divergence.resolve { method = o.trace or own.trace, noise = o.noise or own.noise, samples = o.samples or own.samples }
   o.parts, o.extra = parts_of(weights), weights
   return along(m, "loss", x, o, table.concat(o.parts, " "), function(rows, a, by)
@@ -134,9 +150,8 @@ function M.decode(m, z, given) return there(m, "decode", z, given, true) end
 --- each, followed on the way.
 function M.sample(m, rng, n, given)
   local o = options.check("sample", given or {}, { condition = "any", log_prob = "boolean" })
-  if type(rng) ~= "userdata" or math.type(n) ~= "integer" or n < 1 then
-    core.fail("sample takes a generator and a number of points: m:sample(cs.rng(0), 2000)")
-  end
+  check_draw("m:sample(rng, n)", rng, n)
+  condition_of(m, "sample", o.condition, n)
   local z = m.options.base.draw(rng, n)
   if not o.log_prob then return M.decode(m, z, { condition = o.condition }) end
   o.parts, o.how = { "divergence" }, divergence.resolve {}

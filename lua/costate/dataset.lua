@@ -71,7 +71,7 @@ end
 --- rows. Starts are different positions drawn by rng.
 function Dataset:windows(rng, batch, horizon)
   local y, t = self.y, self.t
-  check_draw("windows(rng, batch, horizon)", rng, batch, horizon)
+  check_draw("data:windows(rng, batch, horizon)", rng, batch, horizon)
   if not y or not t then core.fail("windows need the fields t and y of one trajectory") end
   local n = y.shape[1]
   if t.rank ~= 1 or t.count ~= n then core.fail("windows need one trajectory: t [N] and y [N, ...]") end
@@ -116,7 +116,7 @@ end
 
 --- n rows drawn without repetition, as a table of the same fields.
 function Dataset:draw(rng, n)
-  check_draw("draw(rng, n)", rng, n)
+  check_draw("data:draw(rng, n)", rng, n)
   return some(self, rng, n)
 end
 

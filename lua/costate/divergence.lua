@@ -9,6 +9,7 @@
 --                (Meyer, Musco, Musco, Woodruff 2021)
 -- The mean over `samples` vectors is the estimate. All are differentiable, and those of a solve are drawn once
 -- before it: an estimate that changed from one evaluation to the next would not be the derivative of anything.
+local array = require "costate._array"
 local core = require "costate.core"
 local options = require "costate._options"
 local random = require "costate.random"
@@ -115,19 +116,31 @@ function M.at(f, x, o, vectors)
   return methods[o.method](f, x, vectors)
 end
 
+--- Vectors that were given: as many as a method takes.
+local function check_vectors(o, x, v)
+  if o.method == "exact" then
+    core.fail("option 'vectors' of the divergence is for estimates; the exact one takes unit vectors")
+  end
+  local n = v.rank == 3 and v.shape[1] == x.shape[1] and v.shape[3] == x.shape[2] and v.shape[2] or 0
+  if n >= 1 and n % each[o.method] == 0 then return v end
+  core.fail(("option 'vectors' of the divergence has shape [B, %s, D] = [%d, n, %d], got [%s]"):format(
+    o.method == "hutch++" and "2 samples" or "samples", x.shape[1], x.shape[2], table.concat(v.shape, ", ")))
+end
+
 --- cs.divergence(f [, { method =, noise =, samples =, vectors = }])(x) -> tr df/dx [B], f(x), |df/dx|_F^2 [B].
 function M.divergence(f, given, ...)
   options.no_more("cs.divergence(f, options)", ...)
   local spec = { method = "string", noise = "string", samples = "integer", vectors = "tensor" }
   local t = options.check("divergence", given or {}, spec)
   local o = M.resolve(t)
+  transform.need_function("divergence", f)
   return transform.compiled("the function of cs.divergence", f, function(x)
-    x = core.current():value(x)
+    x = core.current():value(array(x, "divergence: the argument"))
     if x.rank ~= 2 or not x.rows then
       core.fail(("divergence: the argument must be a batch of vectors (cs.rows), got shape [%s]"):format(
         table.concat(x.shape, ", ")))
     end
-    local y, trace, square = M.at(f, x, o, t.vectors or M.vectors(o, x))
+    local y, trace, square = M.at(f, x, o, t.vectors and check_vectors(o, x, t.vectors) or M.vectors(o, x))
     return trace, y, square
   end)
 end

@@ -99,7 +99,7 @@ local methods = {}
 
 --- n new points, rows [n, 2]; with { label = true } also their components, i64 rows [n] from 0.
 function methods:draw(rng, n, given)
-  check_draw("draw(rng, n)", rng, n)
+  check_draw("data:draw(rng, n)", rng, n)
   local o = given and options.check("draw", given, { label = "boolean" }) or {}
   if o.label and not self.components then
     core.fail(("toy2d \"%s\" has no components to label"):format(self.kind))

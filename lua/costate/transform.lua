@@ -131,11 +131,13 @@ end
 --- function that has a Jacobian inside.
 local function units(x)
   local n = x.shape[x.rank]
-  local count = core.node("iota", {}, { n, x.dtype == "f32" and 0 or 1 })
+  local F32 <const>, F64 <const> = 0, 1
+  local count = core.node("iota", {}, { n, x.dtype == "f32" and F32 or F64 })
   return core.eq(core.reshape(count, { n, 1 }), core.reshape(count, { 1, n }))
 end
 
---- One tangent after another, for functions with an op that has no batch rule.
+--- One tangent after another, for functions with an op that has no batch rule. The body of the scan records f for
+--- itself, so f is recorded once more for y.
 local function one_by_one(f, x, dots)
   if x.rows and not dots.rows then dots = dots + core.reshape(core.zeros_like(x), { x.shape[1], 1, x.shape[2] }) end
   local y
@@ -232,11 +234,9 @@ end
 
 local function need_function(what, f, ...)
   options.no_more(("cs.%s(f)"):format(what), ...)
-  local meta = getmetatable(f)
-  if type(f) ~= "function" and not (type(meta) == "table" and meta.__call) then
-    core.fail(what .. " takes a function, got a " .. type(f))
-  end
+  if not options.is_callable(f) then core.fail(what .. " takes a function, got a " .. type(f)) end
 end
+M.need_function = need_function
 
 --- cs.grad(f)(x, ...): the gradient of a scalar (or of the sum of f's result), one result an argument.
 function M.grad(f, ...)

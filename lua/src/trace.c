@@ -276,7 +276,7 @@ static int trace_jvp(lua_State *L) {
   return 1;
 }
 
-/* trace:jvps(k, xs, x_dots, ys) -> y_dots with k tangents each (false: zero), or nil and why it does not go */
+/* trace:jvps(k, xs, x_dots, ys) -> y_dots with k tangents each (false: zero), or nil where an op has no batch rule */
 static int trace_jvps(lua_State *L) {
   lcs_trace *tr = check_trace(L);
   lcs_current(L);
@@ -287,11 +287,7 @@ static int trace_jvps(lua_State *L) {
   luaL_argcheck(L, n_x == n_dot, 4, "tangents for each argument");
   cst_value *y_dot = lua_newuserdatauv(L, (n_y + 1) * sizeof *y_dot, 0);
   cst_status st = cst_graph_jvps(tr->graph, k, x, dot, n_x, y, n_y, y_dot);
-  if (st == CST_EUNSUPPORTED && tr->graph->status == CST_OK) {
-    lua_pushnil(L);
-    lua_pushstring(L, cst_message(tr->st->ctx));
-    return 2;
-  }
+  if (st == CST_EUNSUPPORTED && tr->graph->status == CST_OK) return lua_pushnil(L), 1;
   lcs_check(L, st);
   push_values(L, y_dot, n_y);
   return 1;

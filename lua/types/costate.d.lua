@@ -733,7 +733,8 @@ function costate.parameters(given) end
 ---@class costate.Cnf : costate.Model
 local Cnf = {}
 ---What training makes least: the mean of -log p(x), its trace as option `trace` says, plus the integrals of |f|^2 and
----|df/dz|_F^2 by the weights `kinetic` and `jacobian`. Terms: log_prob and, where weighted, kinetic, jacobian, each a mean.
+---|df/dz|_F^2 by the weights `kinetic` and `jacobian`. Vectors of an estimate are new at every step of a training, and the same at
+---every call outside of one. Terms: log_prob and, where weighted, kinetic, jacobian, each a mean.
 ---@param x costate.Array
 ---@param options? { condition?: costate.Array|table, trace?: string, noise?: string, samples?: integer, kinetic?: costate.Operand, jacobian?: costate.Operand }
 ---@return costate.Array
