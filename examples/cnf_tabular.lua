@@ -104,12 +104,17 @@ cs.result(result)
 -- ---- the figure: pairs of columns, test visits and as many samples ------------------------------------------------
 
 local x, y = shown.train:measured(shown.test), shown.train:measured(shown.m:sample(cs.rng(1), shown.test.shape[1]))
-local panels = {}
-for _, pair in ipairs { { 1, 4 }, { 1, 2 }, { 5, 6 } } do
-  local a, b = pair[1], pair[2]
-  panels[#panels + 1] = { xlabel = columns[a], ylabel = columns[b]:gsub("_", " "), logx = true, logy = columns[b] ~= "albumin",
-    key = "off", series = {
-      { x = x:column(a), y = x:column(b), style = "points", colour = "#999999", name = "test" },
-      { x = y:column(a), y = y:column(b), style = "points", colour = "#D55E00", name = "flow" } } }
+local label = { bili = "bilirubin, mg/dl", albumin = "albumin, g/dl", ast = "AST, U/ml", platelet = "platelets, 1000/ul",
+  protime = "prothrombin time, s" }
+local function panel(a, b, more)
+  local i, k = 0, 0
+  for c, name in ipairs(columns) do i, k = name == a and c or i, name == b and c or k end
+  local p = { xlabel = label[a], ylabel = label[b], key = "off", series = {
+    { x = x:column(i), y = x:column(k), style = "points", colour = "#999999", name = "test visits" },
+    { x = y:column(i), y = y:column(k), style = "points", colour = "#D55E00", name = "samples of the flow" } } }
+  for option, value in pairs(more) do p[option] = value end
+  return p
 end
+local panels = { panel("bili", "ast", { logx = true, logy = true, yrange = { 10, 1000 }, key = "inside bottom right" }),
+  panel("bili", "albumin", { logx = true }), panel("platelet", "protime", { yrange = { 8, 16 } }) }
 cs.plot.panels { file = "cnf_tabular.png", panels = panels, columns = 3, width = 1200, height = 380 }
