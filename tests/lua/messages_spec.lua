@@ -57,7 +57,7 @@ describe("messages", function()
   it("of gradients do not blame a solve for what came to it", function()
     local flow = cs.ode { field = decay }
     local g = cs.grad(function(y) return (flow:map(0, 1)(y) * (1 / 0)):sum() end)(cs.tensor { 1, 2 })
-    assert(not (g[1] < math.huge))
+    assert(g[1] ~= g[1] or g[1] == math.huge)
   end)
 
   it("of budgets name the option and the bytes", function()
