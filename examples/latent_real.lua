@@ -168,7 +168,7 @@ local function new_model(kind, channels, name, classes)
   local o = { channels = channels, hidden = 20, units = 40, noise = "learn", noise_start = 0.5, name = name }
   if latent[kind] then o.latent, o.classes, o.class_weight = 8, classes, 10 end
   if latent[kind] == "model" then o.layers, o.solver = 2, { solver = "dopri5", rtol = 1e-2, atol = 1e-3 } end
-  if kind == "latent_ode_poisson" then o.poisson = "times" end
+  if kind == "latent_ode_poisson" then o.poisson, o.solver.solver = "times", "bosh3" end -- see README: its field grows stiff
   return cs.model("latent_ode." .. (latent[kind] or kind))(o)
 end
 

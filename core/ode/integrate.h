@@ -48,6 +48,9 @@ cst_status cst_integrator_undo(cst_integrator *i, cst_rhs *rhs, size_t step, cst
 /* What that one holds beside the schedule. */
 size_t cst_integrator_undo_bytes(const cst_integrator *i);
 cst_status cst_integrator_redo(cst_integrator *i, cst_rhs *rhs, size_t step, cst_taped_step *out);
+/* The largest size of a recorded step times the fastest rate of the field at its start, and where that was; 0: not
+ * known. An explicit method is stable up to a few, so what is more than 2 held the steps in place of their error. */
+double cst_integrator_hold(cst_integrator *i, cst_rhs *rhs, double *t);
 
 /* Registers the controllers i, pi and pid. */
 cst_status cst_register_core_controllers(const cst_host *host);

@@ -131,6 +131,9 @@ cst_status cst_solve_state_make(cst_context *ctx, cst_solve_plan *p, bool record
 void cst_solve_state_free(cst_context *ctx, void *state);
 cst_status cst_solve_run(const cst_call *c);
 
+/* lost.c: fails where a pullback made cotangents that are not finite of some that were, and says why. */
+cst_status cst_solve_back_finite(cst_context *ctx, cst_integrator *i, const cst_solve_pullback *p);
+
 /* ---- the solve followed again, for gradient methods (directions.c) --------------------------------------- */
 
 typedef struct cst_directions cst_directions;

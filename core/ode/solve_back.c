@@ -216,6 +216,7 @@ static cst_status pull_run(const cst_call *c, back_state *b, const cst_operand *
   }
   if (b->directions) cst_directions_offer(b->directions, s, c, &back);
   CST_TRY(b->type->pullback(b->gradient, &back));
+  CST_TRY(cst_solve_back_finite(s->ctx, s->integrator, &back));
   cst_solve_note_memory(s);
   hand_out_y0(c, b);
   return CST_OK;

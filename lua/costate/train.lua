@@ -2,6 +2,7 @@
 -- cs.train: the loss is recorded once with its gradient, then replayed. One step is one call into C:
 -- bind the batch, run, clip, update.
 local core = require "costate.core"
+local blame = require "costate._blame"
 local options = require "costate._options"
 local trace = require "costate._trace"
 local freeze = require "costate._freeze"
@@ -302,6 +303,7 @@ local function loop(t, run, rng, row, began)
     set_live(run, step, t.per_epoch and (step - 1) // t.per_epoch or step)
     local b = t.batch and t.batch(rng, run) or {}
     local r, loss, status, message = one_step(t, b, run, rate_factor(t, step))
+    if not loss then message = blame(t, message) end
     row.step, row.seconds = step, core.clock() - began
     row.epoch = t.per_epoch and (step - 1) // t.per_epoch or nil
     row.nfe_forward, row.nfe_backward = r.program:evaluations()

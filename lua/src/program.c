@@ -161,7 +161,8 @@ void lcs_push_failure(lua_State *L, lcs_program *p, cst_status st) {
   bool told = strstr(cst_message(ctx), "stopped being finite in") != NULL; /* the solve knew */
   if (st == CST_ENONFINITE && !told && cst_program_find_nonfinite(p->workspace, (size_t)p->f->graph->rows, text, sizeof text))
     lua_pushfstring(L, " (first in %s)", text);
-  lua_pushfstring(L, "; %s", cst_status_advice(st));
+  if (!strstr(cst_message(ctx), "; try ")) /* it has advice of its own */
+    lua_pushfstring(L, "; %s", cst_status_advice(st));
   lua_concat(L, lua_gettop(L) - top);
 }
 

@@ -468,6 +468,8 @@ function costate.broadcast_like(x, like) end
 ---@field field fun(t: costate.Value, y: costate.Value|table<string, costate.Value>): costate.Value|table traced; or a model
 ---@field solver? string|table "dopri5", or { "name", option = ... }
 ---@field gradient? string|table "discrete" (exact), "reversible" (exact, O(1) memory, see its solvers), "backsolve" (O(1) memory), "interpolating", "quadrature" (any solver), "forward", "finite"; see `costate help gradients`
+---The exact ones differentiate the steps: of a field that grew stiff those of an explicit solver under loose tolerances (1e-2) may have
+---a derivative without bound where that of the solution is small. Then a smaller rtol, "interpolating" or an implicit solver help.
 ---@field controller? string|table step-size control
 ---@field rtol? number 1e-6
 ---@field atol? number 1e-9

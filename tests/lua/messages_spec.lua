@@ -38,6 +38,28 @@ describe("messages", function()
     advises(back { "reversible.rk4", coupling = 1 }, "try fewer steps, or", "nearer 1")
   end)
 
+  -- From 1e-150 the values stay finite where their derivative, the same product over 1e-150, is not: by R(-10) = 1124
+  -- a step of dopri5, which is at the border of its stability at 3.3, and by e^5 a unit of time where the field says so.
+  it("of gradients that grew beyond the float type name the row, and the steps if they are why", function()
+    local weight = cs.rows { { 0 }, { 1 } }
+    local function back(rate, step, control)
+      local flow = cs.ode { field = function(_, y) return rate * y end, step = step, control = control }
+      return function()
+        return cs.grad(function(y) return (weight * flow:map(0, 120)(y)):sum() end)(cs.rows { { 1e-150 }, { 1e-150 } })
+      end
+    end
+    advises(back(-10, 1, "row"), "the fastest rate of the field is 10, and the derivative of such steps", "use f64")
+    raises(back(-10, 1, "row"), "in row 2", "gradient by y[1]", "a smaller rtol")
+    raises(back(-10, 1, "batch"), "gradient by y[1] of row 2", "stability alone held the steps")
+    advises(back(6, 0.01, "row"), "it grew beyond the range of f64", "stability")
+  end)
+
+  it("of gradients do not blame a solve for what came to it", function()
+    local flow = cs.ode { field = decay }
+    local g = cs.grad(function(y) return (flow:map(0, 1)(y) * (1 / 0)):sum() end)(cs.tensor { 1, 2 })
+    assert(g[1] ~= g[1] or g[1] == math.huge)
+  end)
+
   it("of budgets name the option and the bytes", function()
     raises(gradient_of { memory = 1 }, "memory = 1 bytes", "it takes 64")
     raises(gradient_of { memory = 1, checkpoints = 1 }, "memory = 1 bytes", "it takes 128")

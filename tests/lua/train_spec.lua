@@ -59,6 +59,18 @@ describe("train", function()
     for i = 2, 10 do assert(seen[i] ~= seen[i - 1]) end
   end)
 
+  it("names the parameters by which the gradient is not finite, and leaves them as they were", function()
+    local p, q = cs.parameters { a = 0, b = 1, c = 0, name = "p" }, cs.parameters { d = 2, name = "q" }
+    local function end_of(loss)
+      return cs.train { parameters = { p, q }, optimizer = cs.optim.sgd { lr = 1 }, steps = 3, quiet = true, loss = loss }
+    end
+    local r = end_of(function() return cs.sqrt(p.a ^ 2) + p.b * q.d end)
+    assert(r.status == "nonfinite" and r.message == "the gradient is not finite by 1 of 4 parameters: 'a' of p", r.message)
+    r = end_of(function() return cs.sqrt(p.a ^ 2) + cs.sqrt(p.c ^ 2) + cs.sqrt((p.b - 1) ^ 2) + cs.sqrt((q.d - 2) ^ 2) end)
+    assert(r.message:find("4 of 4 parameters: 'a' of p, 'b' of p, 'c' of p, ..", 1, true), r.message)
+    assert(p.a:item() == 0 and p.b:item() == 1 and q.d:item() == 2)
+  end)
+
   it("returns what the numbers do, raises what the script does", function()
     local _, net, flow = setup()
     local r = cs.train(setup { parameters = net, loss = function(b) return cs.log(-cs.loss.mae(flow(b.y0, b.t), b.y)) end })
