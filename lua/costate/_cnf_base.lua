@@ -111,8 +111,7 @@ end }
 
 --- base = "normal" or { "normal", std = 0.5 } in `dim` coordinates.
 function M.new(base, dim)
-  local given = {}
-  for k, v in pairs(type(base) == "table" and base or { base }) do given[k] = v end
+  local given = options.joined(type(base) == "table" and base or { base })
   local name = table.remove(given, 1)
   local kind = kinds[name]
   if not kind then

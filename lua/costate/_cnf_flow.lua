@@ -7,6 +7,7 @@ local core = require "costate.core"
 local divergence = require "costate.divergence"
 local model = require "costate.model"
 local ode = require "costate.ode"
+local options = require "costate._options"
 
 local M = {}
 
@@ -51,8 +52,7 @@ local function field_of(m, i, parts)
 end
 
 local function options_of(m, i, parts)
-  local o = { solver = "dopri5", rtol = 1e-5, atol = 1e-5 }
-  for k, v in pairs(m.options.solver) do o[k] = v end
+  local o = options.joined({ solver = "dopri5", rtol = 1e-5, atol = 1e-5 }, m.options.solver)
   if #parts == 0 then
     o.field = function(t, z) return velocity(m, i, t, z) end
     return o

@@ -3,15 +3,9 @@
 local core = require "costate.core"
 local encoder = require "costate._latent_encoder"
 local likelihood = require "costate._latent_likelihood"
+local options = require "costate._options"
 
 local M = {}
-
-local function with(t, more)
-  local out = {}
-  for k, v in pairs(t) do out[k] = v end
-  for k, v in pairs(more) do out[k] = v end
-  return out
-end
 
 local common <const> = {
   channels = { help = "names of the channels, or how many there are" },
@@ -28,7 +22,7 @@ local common <const> = {
 
 --- Of latent models; `fixed` is what their name says.
 function M.latent(fixed)
-  local out = with(common, {
+  local out = options.joined(common, {
     latent = { 10, help = "width of z" },
     encoder = { fixed.encoder or "ode_rnn", help = "ode_rnn, gru_dt or rnn" },
     layers = { 1, help = "hidden layers of dz/dt" },
@@ -48,7 +42,7 @@ end
 
 --- Of models that go forward and predict the next observation.
 function M.forward()
-  return with(common, { means = { 0, any = true, help = "of the channels, towards which GRU-D lets inputs decay" } })
+  return options.joined(common, { means = { 0, any = true, help = "of the channels, towards which GRU-D lets inputs decay" } })
 end
 
 local function one_of(o, key, names)

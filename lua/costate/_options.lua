@@ -23,6 +23,15 @@ local checks = {
 --- Whether x can be called: a function, a model, ..
 M.is_callable = checks.callable
 
+--- A new table of what the tables have, of two that have a name the later one's.
+function M.joined(...)
+  local out = {}
+  for _, t in ipairs { ... } do
+    for k, v in pairs(t) do out[k] = v end
+  end
+  return out
+end
+
 --- Raises for a name that `what` does not know; `names` are those it does.
 function M.unknown(what, name, names)
   table.sort(names)

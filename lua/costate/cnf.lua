@@ -83,13 +83,6 @@ end
 
 local estimate_spec = { condition = "any", trace = "string", noise = "string", samples = "integer" }
 
-local function joined(a, b)
-  local out = {}
-  for k, v in pairs(a) do out[k] = v end
-  for k, v in pairs(b) do out[k] = v end
-  return out
-end
-
 --- m:log_prob(x, { condition =, trace = "exact", noise =, samples = }) -> log p(x) [B], in nats.
 function M.log_prob(m, x, given)
   local o = options.check("log_prob", given or {}, estimate_spec)
@@ -113,7 +106,7 @@ end
 --- m:loss(x, { condition =, trace =, noise =, samples =, kinetic =, jacobian = }) -> the mean of -log p(x), with the
 --- trace as the model says, and the integrals of |f|^2 and |df/dz|_F^2 by their weights; the terms, each a mean.
 function M.loss(m, x, given)
-  local spec = joined(estimate_spec, { kinetic = "number|tensor", jacobian = "number|tensor" })
+  local spec = options.joined(estimate_spec, { kinetic = "number|tensor", jacobian = "number|tensor" })
   local o, own = options.check("loss", given or {}, spec), m.options
   local weights = { kinetic = o.kinetic or own.kinetic, jacobian = o.jacobian or own.jacobian }
   for name, w in pairs(weights) do

@@ -19,13 +19,7 @@ local panel_spec = {
 }
 local page_spec = { file = "string!", width = "integer", height = "integer" }
 
-local function joined(...)
-  local all = {}
-  for _, t in ipairs { ... } do
-    for k, v in pairs(t) do all[k] = v end
-  end
-  return all
-end
+local joined = options.joined
 
 local lines_spec = joined(panel_spec, page_spec)
 local map_spec = joined(panel_spec, density.spec)

@@ -2,44 +2,7 @@
  *
  * Models of the plugin nn: layout, values against loops by hand, misuse.
  */
-#include <CUnit/CUnit.h>
-#include <math.h>
-#include <string.h>
-
-#include "costate/graph.h"
-#include "costate/registry.h"
-
-static cst_context *ctx;
-
-static int open_nn(void) {
-  ctx = cst_context_new(NULL);
-  return !ctx || cst_plugin_load(ctx, "nn") != CST_OK;
-}
-static int close_nn(void) {
-  cst_context_free(ctx);
-  return 0;
-}
-
-typedef struct net {
-  const cst_entry *entry;
-  cst_options *options;
-  cst_layout layout;
-} net;
-
-#define LIST(...) {.name = "sizes", .kind = CST_LIST, .list = (const double[]){__VA_ARGS__}, \
-                   .n_list = sizeof((const double[]){__VA_ARGS__}) / sizeof(double)}
-#define TEXT(nm, s) {.name = nm, .kind = CST_STRING, .string = s}
-
-static cst_status declare(const char *name, const cst_given *given, size_t n, net *m) {
-  *m = (net){.entry = cst_find(ctx, CST_KIND_MODEL, name)};
-  if (!m->entry) return cst_last_status(ctx);
-  CST_TRY(cst_options_new(ctx, name, m->entry->options, given, n, &m->options));
-  return cst_model_declare(ctx, m->entry, m->options, CST_F64, &m->layout);
-}
-static void drop(net *m) {
-  cst_layout_free(ctx, &m->layout);
-  cst_options_free(ctx, m->options);
-}
+#include "nn.h"
 
 /* The model of 2 rows with `width` values each. Inputs of the function: x, then the parameters. */
 static cst_status build(const net *m, int64_t width, cst_graph **g, cst_value *in, cst_value *out) {
@@ -77,7 +40,7 @@ static cst_status forward(const net *m, int64_t width, const double *x, const do
 static void mlp_declares_its_parameters(void) {
   const cst_given given[] = {LIST(2, 5, 3), {.name = "scale", .kind = CST_NUMBER, .number = 0.1}};
   net m;
-  CU_ASSERT_EQUAL_FATAL(declare("nn.mlp", given, 2, &m), CST_OK);
+  CU_ASSERT_EQUAL_FATAL(declare("nn.mlp", CST_F64, given, 2, &m), CST_OK);
   static const char *const name[] = {"0.weight", "0.bias", "1.weight", "1.bias"};
   static const int64_t dim[][2] = {{2, 5}, {5, 0}, {5, 3}, {3, 0}};
   CU_ASSERT_EQUAL_FATAL(m.layout.n, 4);
@@ -131,7 +94,7 @@ static void mlp_computes(void) {
     layer(hidden, x22, 2, theta, theta + 6, 3, h);
     layer(final, h, 3, theta + 9, theta + 15, 2, expected);
     net m;
-    CU_ASSERT_EQUAL_FATAL(declare("nn.mlp", given, 3, &m), CST_OK);
+    CU_ASSERT_EQUAL_FATAL(declare("nn.mlp", CST_F64, given, 3, &m), CST_OK);
     CU_ASSERT_EQUAL(forward(&m, 2, x22, theta, y), CST_OK);
     for (int i = 0; i < 4; i++) CU_ASSERT_DOUBLE_EQUAL(y[i], expected[i], 1e-14);
     drop(&m);
@@ -145,7 +108,7 @@ static void linear_computes(void) {
     double expected[6], y[6];
     layer("tanh", x22, 2, theta, bias ? theta + 6 : NULL, 3, expected);
     net m;
-    CU_ASSERT_EQUAL_FATAL(declare("nn.linear", given, 3, &m), CST_OK);
+    CU_ASSERT_EQUAL_FATAL(declare("nn.linear", CST_F64, given, 3, &m), CST_OK);
     CU_ASSERT_EQUAL(m.layout.n, bias ? 2 : 1);
     CU_ASSERT_STRING_EQUAL(m.layout.parameter[0].name, "weight");
     CU_ASSERT_EQUAL(forward(&m, 2, x22, theta, y), CST_OK);
@@ -156,7 +119,7 @@ static void linear_computes(void) {
 
 static void refuses(const char *name, const cst_given *given, size_t n, const char *message) {
   net m;
-  CU_ASSERT_NOT_EQUAL(declare(name, given, n, &m), CST_OK);
+  CU_ASSERT_NOT_EQUAL(declare(name, CST_F64, given, n, &m), CST_OK);
   CU_ASSERT_PTR_NOT_NULL(strstr(cst_message(ctx), message));
   drop(&m);
 }
@@ -177,7 +140,7 @@ static void a_wrong_width_is_refused(void) {
   net m;
   cst_graph *g = NULL;
   cst_value in[9], out;
-  CU_ASSERT_EQUAL_FATAL(declare("nn.mlp", given, 1, &m), CST_OK);
+  CU_ASSERT_EQUAL_FATAL(declare("nn.mlp", CST_F64, given, 1, &m), CST_OK);
   CU_ASSERT_EQUAL(build(&m, 3, &g, in, &out), CST_ESHAPE);
   CU_ASSERT_PTR_NOT_NULL(strstr(cst_message(ctx), "mlp expects 2 values a row, got 3"));
   cst_graph_release(g);

@@ -3,45 +3,10 @@
  * Nets of the plugin nn that depend on time: the order of their parameters, which others read the flat vector by;
  * a net against loops by hand in f32 and f64; misuse. Their values by formula are in tests/lua/timed_spec.lua.
  */
-#include <CUnit/CUnit.h>
-#include <math.h>
-#include <string.h>
+#include "nn.h"
 
-#include "costate/graph.h"
-#include "costate/registry.h"
-
-static cst_context *ctx;
-
-static int open_nn(void) {
-  ctx = cst_context_new(NULL);
-  return !ctx || cst_plugin_load(ctx, "nn") != CST_OK;
-}
-static int close_nn(void) {
-  cst_context_free(ctx);
-  return 0;
-}
-
-typedef struct net {
-  const cst_entry *entry;
-  cst_options *options;
-  cst_layout layout;
-} net;
-
-#define SIZES {.name = "sizes", .kind = CST_LIST, .list = (const double[]){2, 3, 1}, .n_list = 3}
-#define TEXT(nm, s) {.name = nm, .kind = CST_STRING, .string = s}
+#define SIZES LIST(2, 3, 1)
 #define COUNT(nm, x) {.name = nm, .kind = CST_INTEGER, .integer = x}
-
-static cst_status declare(const char *name, cst_dtype dtype, const cst_given *given, size_t n, net *m) {
-  *m = (net){.entry = cst_find(ctx, CST_KIND_MODEL, name)};
-  CU_ASSERT_PTR_NOT_NULL_FATAL(m->entry);
-  CST_TRY(cst_options_new(ctx, name, m->entry->options, given, n, &m->options));
-  return cst_model_declare(ctx, m->entry, m->options, dtype, &m->layout);
-}
-
-static void drop(net *m) {
-  cst_layout_free(ctx, &m->layout);
-  cst_options_free(ctx, m->options);
-}
 
 /* "NAME d d .." of every parameter, with blanks and a ';' between. */
 static void layout_is(const char *name, const cst_given *given, size_t n, const char *expected) {
