@@ -23,6 +23,7 @@ typedef struct cst_field {
   cst_function *f; /* (t, y.., captures..) -> dy.. */
   uint32_t n_parts, n_captures;
   size_t rows;
+  bool callback; /* it is one, see callback.c: without a derivative, and its rows may be taken apart */
 
   /* derive.c */
   cst_function *derived[FIELD_PROGRAMS];

@@ -243,6 +243,7 @@ void cst_field_rhs_functions(cst_field_rhs *r) {
   if (r->programs >> FIELD_PULL & 1) r->base.pullback = rhs_pullback;
   if (r->programs >> FIELD_JOINT & 1) r->base.vector_jacobian = rhs_vector_jacobian;
   if (r->programs >> FIELD_JVP & 1) r->base.jvp = rhs_jvp, r->base.jacobian = cst_field_rhs_jacobian;
+  if (r->differences) r->base.jvp = cst_field_rhs_jvp_by_difference, r->base.jacobian = cst_field_rhs_jacobian;
 }
 
 cst_rhs *cst_field_rhs_base(cst_field_rhs *r) { return &r->base; }
