@@ -4,9 +4,9 @@
  *
  *     (f(t + d t_dot, y + d y_dot) - f(t, y)) / d
  *
- * with, for every row, d = sqrt(u max(1e-5, |y|)) along a unit vector, as Hairer and Wanner have it in RADAU5
- * (Solving Ordinary Differential Equations II, IV.8): u is the rounding unit, |y| the size of what moves. Where
- * time moves, all rows take the least of their d. Such a Jacobian makes an iteration converge a little slower; what
+ * with, for every row, d = sqrt(u max(u^(1/3), |y|)) along a unit vector: u is the rounding unit, |y| the size of what
+ * moves. For f64 that is what Hairer and Wanner have in RADAU5 (Solving Ordinary Differential Equations II, IV.8),
+ * whose least size is 1e-5. Where time moves, all rows take the least of their d. Such a Jacobian makes an iteration converge a little slower; what
  * it converges to does not depend on it.
  */
 #include <float.h>
@@ -30,7 +30,7 @@ static void put(const cst_rhs *f, void *vector, size_t i, double x) {
 
 static double distance(const cst_rhs *f, double size, double speed) {
   double unit = f->dtype == CST_F64 ? DBL_EPSILON : (double)FLT_EPSILON;
-  return sqrt(unit * fmax(1e-5, size)) / speed;
+  return sqrt(unit * fmax(cbrt(unit), size)) / speed;
 }
 
 /* What moves is as large as its mean, weighted by how fast; a row that stands has any distance. */

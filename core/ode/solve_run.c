@@ -146,7 +146,7 @@ static cst_status explain(cst_solve_state *s, cst_status st) {
   char text[160], said[CST_MESSAGE_SIZE];
   if (st != CST_ENONFINITE) return st;
   snprintf(said, sizeof said, "%s", cst_message(s->ctx)); /* the search may fail, and then says so */
-  bool found = cst_field_rhs_find_nonfinite(s->rhs, s->report.t, s->report.forward.last_h, s->y, text, sizeof text);
+  bool found = cst_field_rhs_find_nonfinite(s->rhs, s->report.t, s->times[s->n_times - 1], s->report.forward.last_h, s->y, text, sizeof text);
   cst_fail(s->ctx, st, "%s", said);
   return found ? cst_fail_note(s->ctx, st, "a value stopped being finite in %s", text) : st;
 }

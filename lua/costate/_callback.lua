@@ -13,6 +13,7 @@ local function shape_text(x) return "[" .. table.concat(x.shape, ", ") .. "]" en
 
 --- dy = x, which the function gave for the part `name`.
 local function give(where, dy, x, name)
+  if type(x) == "table" then x = core.tensor(x, dy.dtype) end
   if core.give(dy, x) then return end
   local kind = core.kind(x)
   core.fail(("%s gave %s for '%s', whose shape is %s"):format(where,
@@ -49,7 +50,9 @@ local function check_names(where, given, known)
       core.kind(given) or type(given)))
   end
   for name in pairs(given) do
-    if known[name] == nil then options.unknown("the state (in what " .. where .. " gave)", tostring(name), trace.sorted_keys(known)) end
+    if known[name] == nil then
+      options.unknown("the state (in what " .. where .. " gave)", tostring(name), trace.sorted_keys(known))
+    end
   end
 end
 

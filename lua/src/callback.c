@@ -227,17 +227,9 @@ static int unwritten(lua_State *L) {
   return 1;
 }
 
-/* core.give(dy, x): dy = x, a number for all elements, or a tensor or tables of numbers of its shape -> whether x
- * is that */
+/* core.give(dy, x): dy = x, a number for all elements or a tensor of its shape -> whether x is that */
 static int give(lua_State *L) {
   cst_tensor *t = lcs_check_tensor(L, 1);
-  if (lua_type(L, 2) == LUA_TTABLE) {
-    lua_pushcfunction(L, lcs_make_tensor);
-    lua_pushvalue(L, 2);
-    lua_pushstring(L, lcs_dtype_name(t->type.dtype));
-    lua_call(L, 2, 1);
-    lua_replace(L, 2);
-  }
   const cst_tensor *x = lcs_test_tensor(L, 2);
   bool fits = x ? x->type.rank == t->type.rank : lua_type(L, 2) == LUA_TNUMBER;
   for (int i = 0; x && fits && i < t->type.rank; i++) fits = x->type.dim[i] == t->type.dim[i];
