@@ -504,7 +504,8 @@ function costate.broadcast_like(x, like) end
 ---must depend on row i of y alone.
 ---
 ---It has no derivative: a gradient through it is refused, but for gradient = "finite", differences of solves. Whatever else
----it reads, parameters too, is a constant to every derivative: what is to be learned needs `field`.
+---it reads, parameters too, is a constant to every derivative: what is to be learned needs `field`. In training make the flow
+---outside of the loss: a function made anew at every recording is another one.
 ---@alias costate.CallbackFunction fun(t: number, y: costate.Tensor|table<string, costate.Tensor>, dy: costate.Tensor|table<string, costate.Tensor>): costate.Tensor|table|number|nil
 
 ---An event happens where when(t, y), one number for each row, passes zero along the solve. It ends the solve

@@ -56,7 +56,7 @@ describe("a callback", function()
   end
 
   it("may use tensors, models and what tracing knows, and return the derivative", function()
-    local net = cs.nn.mlp { 2, 8, 2 }
+    local net = cs.nn.mlp { 2, 8, 2, name = "called" }
     local function both(_, y) return net(y) * 0.5 end
     local a = solved({ callback = both, rtol = 1e-9 }, cs.rows(batch))
     near(a, solved({ field = both, rtol = 1e-9 }, cs.rows(batch)), 1e-15)
@@ -136,6 +136,24 @@ describe("a callback", function()
       end
     end)
     core.dtype "f64"
+    assert(ok, message)
+  end)
+
+  it("is one call for all rows of a large batch, whatever the number of threads", function()
+    local core = require "costate.core"
+    local before, y0, calls = core.threads(), cs.rows(cs.ones(2000, 2)), 0
+    core.threads(4)
+    local ok, message = pcall(function()
+      local flow = cs.ode { callback = function(time, y)
+        calls = calls + 1
+        assert(y.shape[1] == 2000)
+        return traced(time, y)
+      end }
+      local values, sol = solved({ field = traced }, y0)
+      near(flow(y0, t), values, 0)
+      assert(calls == sol.stats.evaluations)
+    end)
+    core.threads(before)
     assert(ok, message)
   end)
 
@@ -242,7 +260,7 @@ describe("options of ode", function()
     raises(function() cs.ode { solver = "dopri5" } end, "'field'", "'callback'")
     raises(function() cs.ode { field = traced, callback = of_rows } end, "not both")
     raises(function() cs.ode { callback = 3 } end, "'callback'", "must be a function")
-    raises(function() cs.ode { callback = cs.nn.mlp { 1, 1 } } end, "must be a function")
+    raises(function() cs.ode { callback = cs.nn.mlp { 1, 1, name = "uncalled" } } end, "must be a function")
   end)
 end)
 
