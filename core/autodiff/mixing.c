@@ -58,6 +58,7 @@ static bool mixes_itself(const cst_graph *g, const cst_node *q) {
     if (partial && q->type[i].space != CST_PARTIAL) return true;
     if (row && q->type[i].space == CST_SHARED) return true;
   }
+  if (strcmp(q->op->name, "callback") == 0) return true; /* it is one call */
   return aligned_by_length(g, q) || (is_scan(q) && takes_for_rows(g, q));
 }
 

@@ -36,13 +36,21 @@ static cst_status check_parts(cst_context *ctx, const cst_function *f, uint32_t 
   return CST_OK;
 }
 
+/* Whether all derivatives are what one callback gives. */
+static bool is_callback(const cst_function *f) {
+  const cst_node *q = node_at(f->graph, f->outputs[0]);
+  for (uint32_t i = 1; i < f->n_out; i++)
+    if (node_at(f->graph, f->outputs[i]) != q) return false;
+  return strcmp(q->op->name, "callback") == 0;
+}
+
 cst_status cst_field_new(cst_context *ctx, cst_function *f, uint32_t n_parts, cst_field **out) {
   *out = NULL;
   CST_TRY(check_parts(ctx, f, n_parts));
   cst_field *x = cst_alloc(ctx, sizeof *x);
   if (!x) return CST_ENOMEM;
   *x = (cst_field){.object = {.refs = 1, .destroy = field_destroy}, .ctx = ctx, .f = cst_object_retain(f), .n_parts = n_parts,
-                   .n_captures = f->n_in - 1 - n_parts, .rows = (size_t)f->graph->rows};
+                   .n_captures = f->n_in - 1 - n_parts, .rows = (size_t)f->graph->rows, .callback = is_callback(f)};
   x->derived[FIELD_EVAL] = cst_object_retain(f);
   *out = x;
   return CST_OK;

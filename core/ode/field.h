@@ -23,6 +23,7 @@ typedef struct cst_field {
   cst_function *f; /* (t, y.., captures..) -> dy.. */
   uint32_t n_parts, n_captures;
   size_t rows;
+  bool callback; /* it is one, see callback.c: without a derivative, and its rows may be taken apart */
 
   /* derive.c */
   cst_function *derived[FIELD_PROGRAMS];
@@ -75,5 +76,6 @@ void cst_field_rhs_bind_bars(cst_field_rhs *r, void *const *capture_bar);
 /* Elements of capture c now. */
 size_t cst_field_rhs_capture_count(const cst_field_rhs *r, uint32_t c);
 /* Where the field first gives a value that is not finite: at (t, y), or else on the
- * way ahead, in Euler steps of size h and growing, where the steps that failed have looked. Overwrites y. */
-bool cst_field_rhs_find_nonfinite(cst_field_rhs *r, double t, double h, void *y, char *text, size_t size);
+ * way ahead, in Euler steps of size h and growing, where the steps that failed have looked, but not beyond the time
+ * `end`. Overwrites y. */
+bool cst_field_rhs_find_nonfinite(cst_field_rhs *r, double t, double end, double h, void *y, char *text, size_t size);

@@ -152,3 +152,4 @@ cst_status cst_solve_timed(cst_solve_state *s, cst_integration *run, const doubl
 cst_status cst_register_solve(const cst_host *h);
 cst_status cst_register_solve_back(const cst_host *h);
 cst_status cst_register_locate(const cst_host *h);
+cst_status cst_register_callback(const cst_host *h);

@@ -4,6 +4,7 @@
  * follow one another, and the sums of groups for shared captures are folded in a fixed tree. Neither
  * chunks nor groups depend on the number of threads.
  */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -243,6 +244,7 @@ void cst_field_rhs_functions(cst_field_rhs *r) {
   if (r->programs >> FIELD_PULL & 1) r->base.pullback = rhs_pullback;
   if (r->programs >> FIELD_JOINT & 1) r->base.vector_jacobian = rhs_vector_jacobian;
   if (r->programs >> FIELD_JVP & 1) r->base.jvp = rhs_jvp, r->base.jacobian = cst_field_rhs_jacobian;
+  if (r->differences) r->base.jvp = cst_field_rhs_jvp_by_difference, r->base.jacobian = cst_field_rhs_jacobian;
 }
 
 cst_rhs *cst_field_rhs_base(cst_field_rhs *r) { return &r->base; }
@@ -297,13 +299,14 @@ static bool nonfinite_at(cst_field_rhs *r, double t, const void *y, void *dy, ch
   return false;
 }
 
-bool cst_field_rhs_find_nonfinite(cst_field_rhs *r, double t, double h, void *y, char *text, size_t size) {
+bool cst_field_rhs_find_nonfinite(cst_field_rhs *r, double t, double end, double h, void *y, char *text, size_t size) {
   void *dy = cst_alloc(r->field->ctx, (r->base.n + 1) * rhs_element(r));
   if (!dy) return false;
   bool found = nonfinite_at(r, t, y, dy, text, size);
   for (int tries = 0; !found && tries < 18; tries++, h *= 8) { /* h shrank before the solve gave up */
     const void *k = dy;
     cst_kernels_get()->combine[r->base.dtype == CST_F64](r->base.n_stage, y, 1, &h, &k, y);
+    t = fabs(h) < fabs(end - t) ? t + h : end;
     found = nonfinite_at(r, t, y, dy, text, size);
   }
   cst_free(r->field->ctx, dy);

@@ -22,6 +22,7 @@ struct cst_field_rhs {
   size_t most; /* scalars of a state vector of all rows */
   const char **name;
   uint32_t programs;
+  bool differences; /* in the place of the program JVP */
   unsigned n_workers;
   worker *worker;
   const void **capture;
@@ -37,6 +38,7 @@ struct cst_field_rhs {
   unsigned char *partial; /* GROUPS x bar_scalars elements, then GROUPS t_bars */
   size_t *partial_offset; /* by capture, elements; SIZE_MAX: none */
   size_t row0;            /* of a rhs of one row: which */
+  void *moved;            /* a vector, for differences of a callback; made when first asked for */
   unsigned char *tangent; /* three vectors of a Jacobian; made when first asked for */
   const cst_run *outer;
 };
@@ -45,6 +47,12 @@ static inline size_t rhs_element(const cst_field_rhs *r) { return cst_dtype_size
 
 /* tangent.c: see cst_rhs.jacobian. */
 cst_status cst_field_rhs_jacobian(cst_rhs *f, const double *t, const void *y, void *jac, void *dfdt);
+
+/* difference.c, for a field that is a callback: dy_dot from dy, which is f(t, y); and the same as a cst_rhs.jvp. */
+cst_status cst_field_rhs_difference(cst_rhs *f, double t, const void *y, const void *y_dot, double t_dot, const void *dy,
+                                    void *dy_dot);
+cst_status cst_field_rhs_jvp_by_difference(cst_rhs *f, const double *t, const void *y, const void *y_dot, double t_dot,
+                                           void *dy, void *dy_dot);
 
 /* Sets the functions of the base that the programs allow. */
 void cst_field_rhs_functions(cst_field_rhs *r);

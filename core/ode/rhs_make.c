@@ -132,7 +132,8 @@ cst_status cst_field_rhs_new(cst_field *f, size_t rows, const uint32_t *flags, c
   cst_field_rhs *r = cst_alloc(f->ctx, sizeof *r);
   if (!r) return CST_ENOMEM;
   r->field = cst_object_retain(f);
-  r->programs = programs;
+  r->differences = f->callback && (programs >> FIELD_JVP & 1);
+  r->programs = r->differences ? programs & ~(1u << FIELD_JVP) : programs;
   r->base = (cst_rhs){.struct_size = sizeof r->base, .dtype = f->f->graph->real, .rows = rows, .self = r,
                       .lower = SIZE_MAX, .upper = SIZE_MAX};
   cst_field_rhs_functions(r);
@@ -154,6 +155,7 @@ void cst_field_rhs_free(cst_field_rhs *r) {
   cst_free(f->ctx, r->partial);
   cst_free(f->ctx, r->messages);
   cst_free(f->ctx, r->tangent);
+  cst_free(f->ctx, r->moved);
   cst_free(f->ctx, r);
   cst_object_release(f);
 }

@@ -199,6 +199,7 @@ static const cst_op solve = {
 cst_status cst_register_solve(const cst_host *h) {
   CST_TRY(h->register_op(h, &solve));
   CST_TRY(cst_register_solve_back(h));
+  CST_TRY(cst_register_callback(h));
   return cst_register_locate(h);
 }
 

@@ -3,9 +3,11 @@
  * The solve node at run time: all rows in one integration, or every row in one of its own, with its own
  * steps, times and schedule.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "autodiff/strided.h"
+#include "base/context_internal.h"
 #include "ode/plan.h"
 #include "ode/tape.h"
 #include "ode/trajectory.h"
@@ -38,7 +40,7 @@ cst_integrator_config cst_solve_config(const cst_solve_plan *p, const cst_rhs *f
 
 cst_status cst_field_refuse_coupled(cst_field *f, const char *what) {
   cst_value mixes;
-  if (f->rows <= 1) return CST_OK;
+  if (f->rows <= 1 || f->callback) return CST_OK;
   CST_TRY(cst_field_compile(f, FIELD_EVAL));
   if (cst_program_separable(f->program[FIELD_EVAL], &mixes)) return CST_OK;
   cst_value_info q = cst_graph_info(f->f->graph, mixes);
@@ -141,9 +143,11 @@ void cst_solve_load(cst_solve_state *s, void *const *y0) {
 
 /* Adds where a NaN was born to the driver's message. */
 static cst_status explain(cst_solve_state *s, cst_status st) {
-  char text[160];
+  char text[160], said[CST_MESSAGE_SIZE];
   if (st != CST_ENONFINITE) return st;
-  bool found = cst_field_rhs_find_nonfinite(s->rhs, s->report.t, s->report.forward.last_h, s->y, text, sizeof text);
+  snprintf(said, sizeof said, "%s", cst_message(s->ctx)); /* the search may fail, and then says so */
+  bool found = cst_field_rhs_find_nonfinite(s->rhs, s->report.t, s->times[s->n_times - 1], s->report.forward.last_h, s->y, text, sizeof text);
+  cst_fail(s->ctx, st, "%s", said);
   return found ? cst_fail_note(s->ctx, st, "a value stopped being finite in %s", text) : st;
 }
 

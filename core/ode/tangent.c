@@ -107,11 +107,18 @@ static cst_status make_vectors(cst_field_rhs *r, columns *c) {
 
 static cst_status refuse_coupled(const cst_field_rhs *r) {
   cst_value mixes;
-  if (r->base.rows <= 1 || cst_program_separable(r->field->program[FIELD_JVP], &mixes)) return CST_OK;
+  if (r->base.rows <= 1 || r->differences || cst_program_separable(r->field->program[FIELD_JVP], &mixes)) return CST_OK;
   cst_value_info q = cst_graph_info(r->field->derived[FIELD_JVP]->graph, mixes);
   return cst_fail(r->field->ctx, CST_EUNSUPPORTED,
                   "a Jacobian of each row of a field whose rows depend on each other: '%s' (%s:%d) mixes them",
                   q.op, q.source ? q.source : "?", q.line);
+}
+
+/* The tangent along y_dot and t_dot. */
+static cst_status column(cst_rhs *f, const double *t, const void *y, const columns *c, double t_dot) {
+  const cst_field_rhs *r = f->self;
+  if (r->differences) return cst_field_rhs_difference(f, *t, y, c->y_dot, t_dot, c->dy, c->dy_dot);
+  return f->jvp(f, t, y, c->y_dot, t_dot, c->dy, c->dy_dot);
 }
 
 cst_status cst_field_rhs_jacobian(cst_rhs *f, const double *t, const void *y, void *jac, void *dfdt) {
@@ -121,15 +128,16 @@ cst_status cst_field_rhs_jacobian(cst_rhs *f, const double *t, const void *y, vo
   size_t stride = least(band, c.width);
   CST_TRY(refuse_coupled(r));
   CST_TRY(make_vectors(r, &c));
+  if (r->differences) CST_TRY(f->eval(f, t, y, c.dy)); /* once for all columns */
   if (jac && stride < c.width) memset(jac, 0, f->rows * c.width * c.width * c.size);
   for (size_t first = 0; jac && first < stride; first++) {
     seed(&c, first, stride);
-    CST_TRY(f->jvp(f, t, y, c.y_dot, 0, c.dy, c.dy_dot));
+    CST_TRY(column(f, t, y, &c, 0));
     take_group(&c, first, stride, jac);
   }
   if (!dfdt) return CST_OK;
   memset(c.y_dot, 0, f->n_stage * c.size);
-  CST_TRY(f->jvp(f, t, y, c.y_dot, 1, c.dy, c.dy_dot));
+  CST_TRY(column(f, t, y, &c, 1));
   for (size_t i = 0; i < c.width; i++) {
     size_t k;
     const cst_part *part = part_of(f, i, &k);

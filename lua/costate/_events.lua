@@ -149,7 +149,10 @@ end
 --- slope to follow, and the time stands.
 local function sharpen(flow, events, state, now, tau, which, ys)
   local zero = core.zeros_like(tau)
-  local slopes = from_script(state, "the field", flow:evaluate(tau, for_script(state, ys)), ys)
+  local slopes = from_script(state, "the field", flow:evaluate(tau, for_script(state, ys), state.lone), ys)
+  if flow.options.callback then -- it has no derivative, which the step, zero but for rounding, would multiply
+    for i, v in ipairs(slopes) do slopes[i] = core.detach(v) end
+  end
   local values, rates = {}, {}
   for k, e in ipairs(events) do
     local function g(t, y) return numbers(("event %d"):format(k), e.when(t, for_script(state, y)), state.rows) end

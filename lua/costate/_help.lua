@@ -12,6 +12,15 @@ local kinds <const> = { "solver", "controller", "gradient", "model", "loss", "op
 
 local written_in_lua <const> = { model = lua_models, dataset = lua_datasets }
 
+--- What is no entry of the registry.
+local topics <const> = { callback = [[
+option callback of cs.ode, in the place of field
+  SLOW: a plain Lua function that is called at every evaluation, some 10 times as long as a traced field takes.
+    callback = function(t, y, dy)   t a number; y, dy tensors in the shape of the state, or tables of them by part
+  Either every element of dy is written, or the derivative is returned: a tensor or table of numbers, or one number.
+  An error ends the solve with status "callback". Implicit solvers difference it. The only gradient is "finite",
+  to which whatever else the function reads, parameters too, is a constant.]] }
+
 local function entries_of(plugin)
   local out = {}
   for _, kind in ipairs(kinds) do
@@ -110,8 +119,12 @@ local function list(name)
   return false
 end
 
---- costate help THING: anything registered by that name, of whatever kind; or all of one kind.
+--- costate help THING: a topic; anything registered by that name, of whatever kind; or all of one kind.
 function M.thing(name)
+  if topics[name] then
+    print(topics[name])
+    return 0
+  end
   if list(name) then return 0 end
   for kind, types in pairs(written_in_lua) do
     local type_ = types.find(name)

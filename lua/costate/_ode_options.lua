@@ -4,7 +4,7 @@ local core = require "costate.core"
 local options = require "costate._options"
 
 local spec = {
-  field = "callable!", solver = "string|table", gradient = "string|table",
+  field = "callable", callback = "function", solver = "string|table", gradient = "string|table",
   controller = "string|table", rtol = "number", atol = "number", step = "number",
   first_step = "number", min_step = "number", max_step = "number", max_steps = "integer",
   memory = "integer", checkpoints = "integer", parts = "table", name = "string", control = "string",
@@ -89,6 +89,14 @@ local function check_checkpoints(o, gradient)
     :format(gradient.name, table.concat(takers, ", ")))
 end
 
+--- What is followed is one of the two.
+local function check_field(o)
+  if o.field and o.callback then core.fail("ode takes one of the options 'field' and 'callback', not both") end
+  if not o.field and not o.callback then
+    core.fail("option 'field' of ode is required (or 'callback', a function that is called at every evaluation)")
+  end
+end
+
 local function resolve(given)
   local defaults = core.solve_defaults()
   local parts = {}
@@ -101,6 +109,7 @@ local function resolve(given)
     parts[#parts + 1] = { kind = kind, name = name, rest = rest, entry = find(kind, name) }
   end
   local o = options.check("ode", distribute(given, parts), spec)
+  check_field(o)
   for name, range in pairs(ranges) do
     local x = o[name]
     if x and not (x >= range[1] and x <= range[2]) then

@@ -12,6 +12,7 @@ local checks = {
   string = function(x) return type(x) == "string" end,
   boolean = function(x) return type(x) == "boolean" end,
   table = function(x) return type(x) == "table" end,
+  ["function"] = function(x) return type(x) == "function" end,
   callable = function(x)
     local meta = getmetatable(x)
     return type(x) == "function" or (type(meta) == "table" and meta.__call ~= nil)

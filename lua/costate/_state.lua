@@ -34,6 +34,8 @@ local function flags_of(flags, name)
   core.fail(("part '%s': its flags are \"quadrature\", \"uncontrolled\" or a table of both"):format(name))
 end
 
+function M.is_quadrature(flags, name) return flags_of(flags, name) & QUADRATURE ~= 0 end
+
 --- Names of parts in order: quadrature parts stand last, otherwise by name.
 local function part_names(flags, y0)
   local names = trace.sorted_keys(y0)

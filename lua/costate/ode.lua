@@ -12,6 +12,7 @@ local solution = require "costate._solution"
 local map = require "costate._map"
 local states = require "costate._state"
 local hooks = require "costate._hooks"
+local callback = require "costate._callback"
 
 local Flow = {}
 Flow.__index = Flow
@@ -43,8 +44,10 @@ local function result_like(dy, y, name)
   return core.broadcast_like(dy, y)
 end
 
---- A model of a plugin maps the state; everything else is called with t and y.
-function Flow:evaluate(t, y)
+--- A model of a plugin maps the state; everything else is called with t and y. `lone`: a state of one row, which a
+--- callback sees as the script gave it.
+function Flow:evaluate(t, y, lone)
+  if self.options.callback then return callback.evaluate(self, t, y, lone) end
   local field = self.options.field
   if model.takes_state(field) then return field(y) end
   return field(t, y)
@@ -77,7 +80,7 @@ function Flow:record(state)
     ys[i] = tr:input(core.dtype(), "row", p.shape, p.name or "y")
     named[p.name] = ys[i]
   end
-  local dy = self:evaluate(t, state.single and ys[1] or named)
+  local dy = self:evaluate(t, state.single and ys[1] or named, state.lone)
   if not state.single then check_names(dy, named) end
   local results = {}
   for i, p in ipairs(state.parts) do
@@ -180,7 +183,8 @@ function Flow:slope(y0, values, t)
     ys[i] = core.rows(core.reshape(state.single and values or values[p.name], p.shape))
     named[p.name] = ys[i]
   end
-  local dy = self:evaluate(core.tensor(t, "f64"), state.single and ys[1] or named)
+  local time = self.options.callback and t or core.tensor(t, "f64")
+  local dy = self:evaluate(time, state.single and ys[1] or named, state.lone)
   for i, p in ipairs(state.parts) do
     local d = dy
     if not state.single then d = dy[p.name] end
@@ -293,7 +297,7 @@ function Flow.new(given)
   if type(given) ~= "table" or getmetatable(given) then
     core.fail("ode takes one table of named options: cs.ode { field = ..., solver = ... }")
   end
-  local flow = setmetatable({ options = resolve(given), given = given, plans = {}, programs = {}, lone = false,
+  local flow = setmetatable({ options = resolve(given), given = given, plans = {}, programs = {}, callbacks = {}, lone = false,
     last = false }, Flow)
   made.note("flows", flow)
   return flow

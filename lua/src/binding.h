@@ -25,6 +25,7 @@
 #define LCS_OPTIONS "costate.Options"
 #define LCS_PLAN "costate.Plan"
 #define LCS_EVENTS "costate.Events"
+#define LCS_CALLBACK "costate.Callback"
 #define LCS_RNG "costate.Rng"
 #define LCS_LAYOUT "costate.Layout"
 #define LCS_OPTIMIZER "costate.Optimizer"
@@ -43,6 +44,8 @@ typedef struct lcs_state {
   uint64_t evictions;                /* of that table, counted */
   uint8_t real;                      /* float type of new tensors and traces */
   uint64_t seed;                     /* of the run */
+  lua_State *main;                   /* its main coroutine */
+  lua_State *runner;                 /* the coroutine that runs a program now, or NULL */
   size_t pending;                    /* bytes of tensors made since the last full collection */
 } lcs_state;
 
@@ -139,7 +142,7 @@ cst_function **lcs_push_function(lua_State *L); /* a closed handle: where its fu
 void lcs_open_function(lua_State *L);
 typedef struct lcs_program lcs_program;
 lcs_program *lcs_check_program(lua_State *L, int arg);
-cst_status lcs_program_execute(lcs_program *p);
+cst_status lcs_program_execute(lua_State *L, lcs_program *p);
 bool lcs_program_bind(lua_State *L, lcs_program *p, size_t i, int arg);
 double lcs_program_number(const lcs_program *p, size_t output);
 void lcs_push_failure(lua_State *L, lcs_program *p, cst_status st);
@@ -156,6 +159,7 @@ void lcs_open_register(lua_State *L, int lib);
 void lcs_open_model(lua_State *L, int lib);
 void lcs_open_node(lua_State *L, int lib);
 void lcs_open_solve(lua_State *L, int lib);
+void lcs_open_callback(lua_State *L, int lib);
 void lcs_open_random(lua_State *L, int lib);
 void lcs_open_json(lua_State *L, int lib);
 void lcs_open_system(lua_State *L, int lib);

@@ -13,12 +13,20 @@ struct lcs_program {
   const void **in;
   void **out;
   cst_tensor **bound, **result; /* retained */
+  bool running;                 /* it calls a function of Lua, perhaps */
   double *number;               /* for rank-0 f64 inputs bound to numbers */
 };
+
+/* A callback may not touch the program that calls it. */
+static void refuse_running(lua_State *L, const lcs_program *p) {
+  if (p->running)
+    lcs_error(L, "what is running is used again before it has ended: a callback must not use the flow that calls it");
+}
 
 lcs_program *lcs_check_program(lua_State *L, int arg) {
   lcs_program *p = luaL_checkudata(L, arg, LCS_PROGRAM);
   luaL_argcheck(L, p->workspace, arg, "the program is closed");
+  refuse_running(L, p);
   return p;
 }
 
@@ -36,6 +44,11 @@ static int program_gc(lua_State *L) {
   memset(p, 0, sizeof *p);
   cst_object_release(f);
   return 0;
+}
+
+static int program_close(lua_State *L) {
+  refuse_running(L, luaL_checkudata(L, 1, LCS_PROGRAM));
+  return program_gc(L);
 }
 
 static cst_status open_program(lcs_program *p, lcs_state *st) {
@@ -64,6 +77,7 @@ static const cst_type *input_type(const lcs_program *p, size_t i) {
 
 /* Binds input i (from 0) to what stands at `arg`; false when its type is another. */
 bool lcs_program_bind(lua_State *L, lcs_program *p, size_t i, int arg) {
+  refuse_running(L, p);
   const cst_type *type = input_type(p, i);
   cst_tensor *t = lcs_test_tensor(L, arg);
   if (!t) {
@@ -140,16 +154,31 @@ static int program_fresh(lua_State *L) {
   return 1;
 }
 
-cst_status lcs_program_execute(lcs_program *p) {
+cst_status lcs_program_execute(lua_State *L, lcs_program *p) {
   cst_context *ctx = cst_graph_context(p->f->graph);
   for (uint32_t i = 0; i < p->f->n_in; i++)
     if (!p->in[i]) return cst_fail(ctx, CST_EINVAL, "input %u of the program is not bound", i + 1);
-  return cst_program_run(p->workspace, (size_t)p->f->graph->rows, p->in, p->out);
+  lcs_state *st = lcs_state_of(L);
+  lua_State *before = st->runner;
+  st->runner = L, p->running = true;
+  cst_status status = cst_program_run(p->workspace, (size_t)p->f->graph->rows, p->in, p->out);
+  st->runner = before, p->running = false;
+  return status;
 }
 
 double lcs_program_number(const lcs_program *p, size_t output) {
   const cst_tensor *t = p->result[output];
   return t && t->count ? cst_tensor_get(t, 0) : 0;
+}
+
+/* Runs it again, see cst_program_find_nonfinite. */
+static bool find_nonfinite(lua_State *L, lcs_program *p, char *text, size_t size) {
+  lcs_state *st = lcs_state_of(L);
+  lua_State *before = st->runner;
+  st->runner = L, p->running = true;
+  bool found = cst_program_find_nonfinite(p->workspace, (size_t)p->f->graph->rows, text, size);
+  st->runner = before, p->running = false;
+  return found;
 }
 
 /* Pushes what went wrong, where a NaN was born and what to try. */
@@ -159,7 +188,7 @@ void lcs_push_failure(lua_State *L, lcs_program *p, cst_status st) {
   lua_pushstring(L, cst_message(ctx));
   char text[256];
   bool told = strstr(cst_message(ctx), "stopped being finite in") != NULL; /* the solve knew */
-  if (st == CST_ENONFINITE && !told && cst_program_find_nonfinite(p->workspace, (size_t)p->f->graph->rows, text, sizeof text))
+  if (st == CST_ENONFINITE && !told && find_nonfinite(L, p, text, sizeof text))
     lua_pushfstring(L, " (first in %s)", text);
   if (!strstr(cst_message(ctx), "; try ")) /* it has advice of its own */
     lua_pushfstring(L, "; %s", cst_status_advice(st));
@@ -169,7 +198,7 @@ void lcs_push_failure(lua_State *L, lcs_program *p, cst_status st) {
 /* p:run() -> "ok" | status, message */
 static int program_run(lua_State *L) {
   lcs_program *p = lcs_check_program(L, 1);
-  cst_status st = lcs_program_execute(p);
+  cst_status st = lcs_program_execute(L, p);
   lua_pushstring(L, cst_status_name(st));
   if (st == CST_OK) return 1;
   lcs_push_failure(L, p, st);
@@ -264,8 +293,8 @@ static const luaL_Reg program_methods[] = {
     {"run", program_run},     {"stats", program_stats},   {"evaluations", program_evaluations},
     {"attempts", program_attempts},
     {"configure", program_configure}, {"explain", program_explain}, {"bytes", program_bytes},
-    {"close", program_gc},    {NULL, NULL}};
-static const luaL_Reg program_meta[] = {{"__gc", program_gc}, {"__close", program_gc}, {NULL, NULL}};
+    {"close", program_close},    {NULL, NULL}};
+static const luaL_Reg program_meta[] = {{"__gc", program_gc}, {"__close", program_close}, {NULL, NULL}};
 
 
 void lcs_open_program(lua_State *L, int lib) {

@@ -160,7 +160,7 @@ static int step_run(lua_State *L) {
   int n = lua_gettop(L);
   for (int i = 4; i <= n; i++)
     if (!lcs_program_bind(L, b->program, (size_t)(i - 4), i)) return lua_pushboolean(L, 0), 1;
-  cst_status st = lcs_program_execute(b->program);
+  cst_status st = lcs_program_execute(L, b->program);
   if (st != CST_OK) {
     lua_pushnil(L);
     lua_pushstring(L, cst_status_name(st));

@@ -465,7 +465,8 @@ function costate.broadcast_like(x, like) end
 ---Options of cs.ode. Those of the solver, the gradient and the controller may stand beside. A field
 ---that is a model of a plugin is called with y alone.
 ---@class costate.OdeOptions
----@field field fun(t: costate.Value, y: costate.Value|table<string, costate.Value>): costate.Value|table traced; or a model
+---@field field? fun(t: costate.Value, y: costate.Value|table<string, costate.Value>): costate.Value|table traced; or a model
+---@field callback? costate.CallbackFunction SLOW, see there; one of `field` and `callback` is required
 ---@field solver? string|table "dopri5", or { "name", option = ... }
 ---@field gradient? string|table "discrete" (exact), "reversible" (exact, O(1) memory, see its solvers), "backsolve" (O(1) memory), "interpolating", "quadrature" (any solver), "forward", "finite"; see `costate help gradients`
 ---The exact ones differentiate the steps: of a field that grew stiff those of an explicit solver under loose tolerances (1e-2) may have
@@ -487,6 +488,27 @@ function costate.broadcast_like(x, like) end
 ---@field trace? boolean keep every step that was tried: sol.steps
 ---@field parts? table<string, "quadrature"|"uncontrolled"|table> flags of named parts
 ---@field name? string
+
+---SLOW: a plain function of Lua that is called at every evaluation of the field, for what cannot be traced (an `if` on the
+---state, a table, a foreign library). A call of a few numbers takes about 1 microsecond, some 10 times as long as a traced
+---field; a loop in Lua over a batch of 100 about 40 times (dy:set(i, k, y:get(i, j))) to 350 times (dy[i][k] = y[i][j]); use
+---tensor operations there.
+---
+---t is a number; y and dy are tensors in the shape of the initial state, [D] or a batch [B, D], or tables of them by part, in
+---which y has no quadratures. They are copies: to keep or change them does nothing to the solve. The derivative is said
+---once: either every element of dy is written (dy[i] = x, dy:copy(x); with parts also dy.x = x), or it is returned, a tensor
+---or table of numbers of the shape of y, or a number for all elements. Nothing, a part of dy, or both is an error.
+---
+---An error ends the solve: sol.status is "callback", sol.message the error with its line, and the flow can be used again. It
+---may follow other flows, but not the one that calls it, and may not yield. One thread runs it, on all rows at once; with
+---control = "row", with events, and with solvers of one row (gsl, sundials) it is called with [1, D], a row at a time. There,
+---and where an implicit solver needs the Jacobian, which is made of differences (with df/dt from just beyond t), row i of dy
+---must depend on row i of y alone.
+---
+---It has no derivative: a gradient through it is refused, but for gradient = "finite", differences of solves. Whatever else
+---it reads, parameters too, is a constant to every derivative: what is to be learned needs `field`. In training make the flow
+---outside of the loss: a function made anew at every recording is another one.
+---@alias costate.CallbackFunction fun(t: number, y: costate.Tensor|table<string, costate.Tensor>, dy: costate.Tensor|table<string, costate.Tensor>): costate.Tensor|table|number|nil
 
 ---An event happens where when(t, y), one number for each row, passes zero along the solve. It ends the solve
 ---(terminal, the default; later outputs hold the state there) or resets the state. A function that is zero at
@@ -547,7 +569,7 @@ local Map = {}
 function Map:inverse() end
 
 ---@class costate.Solution
----@field status string "ok", "max_steps", "step_min", "nonfinite", ...
+---@field status string "ok", "max_steps", "step_min", "nonfinite", "callback" (it raised an error), ...
 ---@field message? string where, which component, what to try
 ---@field values costate.Tensor|table<string, costate.Tensor> NaN at times that were not reached; of a solve with events that failed, at all
 ---@field t costate.Tensor

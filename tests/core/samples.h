@@ -127,4 +127,4 @@ static const sample samples[] = {
 
 /* Ops that have their own tests instead: they need an object or have no inputs. */
 static const char *const elsewhere[] = {"input", "scalar", "constant", "iota", "random", "scan", "solve", "solve_back",
-  "locate", "implicit"};
+  "locate", "implicit", "callback"};

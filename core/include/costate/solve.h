@@ -57,6 +57,21 @@ cst_status cst_event_plan_new(cst_context *ctx, cst_solve_plan *solve, cst_funct
 cst_value cst_graph_locate(cst_graph *g, cst_event_plan *plan, const cst_value *y0, cst_value times, cst_value skip,
                            const cst_value *captures, const cst_value *event_captures);
 
+/* A field that is computed outside of graphs, whatever that takes: dy[p] of part p from t and y[p], each of `type[p]`,
+ * whose first axis are the rows under way. dy[p] may be NULL: not wanted. Called on the thread that runs the
+ * program. A status other than CST_OK, with a message, ends the solve; CST_RETRY: not defined there. */
+typedef struct cst_callback cst_callback;
+struct cst_callback {
+  cst_object object;
+  cst_status (*call)(cst_callback *self, double t, const cst_type *type, size_t n, const void *const *y, void *const *dy);
+};
+
+/* A field made of it has no derivative: implicit solvers take differences, and of gradients there is "finite". It is
+ * called with all rows, but with one row at a time where each row is an integration of its own (per_row) or has a
+ * time of its own (t of as many entries): then, and for Jacobians, row i of dy must depend on row i of y alone.
+ * Returns the first of n values. */
+cst_value cst_graph_callback(cst_graph *g, cst_callback *f, cst_value t, const cst_value *y, size_t n);
+
 /* What the solves of a workspace did in the last run, summed. */
 typedef struct cst_solve_report {
   cst_solve_stats forward, backward;
