@@ -139,23 +139,36 @@ static void gather_lines(const cst_chain_reading *o, const void *base, uint8_t d
   }
 }
 
-/* Elements e .. e+n of an operand that repeats or wraps: runs of one element, or of neighbours. */
-static void gather(const cst_chain_reading *o, const void *base, uint8_t dtype, size_t e, size_t n,
-                   block *to) {
-  if (o->gap > 1) {
-    gather_lines(o, base, dtype, e, n, to);
-    return;
+/* Elements e .. e+n of a vector that wraps: what is there is copied once more, twice as much each time. */
+static void gather_wrapped(const cst_chain_reading *o, const void *base, uint8_t dtype, size_t e, size_t n, block *to) {
+  size_t m = e % o->mod, first = o->mod - m, done = o->mod < n ? o->mod : n;
+  copy(dtype, base, m, to, 0, first < done ? first : done);
+  if (first < done) copy(dtype, base, 0, to, first, done - first);
+  for (size_t more; done < n; done += more) {
+    more = done < n - done ? done : n - done;
+    copy(dtype, to, 0, to, done, more);
   }
+}
+
+/* The same of single elements that each stand `div` times. */
+static void gather_repeated(const cst_chain_reading *o, const void *base, uint8_t dtype, size_t e, size_t n, block *to) {
   size_t m = o->mod ? e / o->div % o->mod : e / o->div, r = e % o->div;
-  for (size_t i = 0, run; i < n; i += run) {
-    bool single = o->div > 1 || o->mod == 1;
-    run = o->mod == 1 ? n : single ? o->div - r : o->mod - m;
+  for (size_t i = 0, run; i < n; i += run, r = 0) {
+    run = o->mod == 1 ? n : o->div - r;
     if (run > n - i) run = n - i;
-    (single ? fill : copy)(dtype, base, m, to, i, run);
-    r = 0;
-    m = single ? m + 1 : m + run;
-    if (m == o->mod) m = 0;
+    fill(dtype, base, m, to, i, run);
+    if (++m == o->mod) m = 0;
   }
+}
+
+static void gather(const cst_chain_reading *o, const void *base, uint8_t dtype, size_t e, size_t n, block *to) {
+  bool single = o->div > 1 || o->mod == 1;
+  (o->gap > 1 ? gather_lines : single ? gather_repeated : gather_wrapped)(o, base, dtype, e, n, to);
+}
+
+/* Whether every block has the same elements: then they are gathered once. */
+static bool same_in_every_block(const cst_chain_reading *o) {
+  return o->mod == 1 || (o->gap == 1 && o->div == 1 && o->mod != 0 && CHAIN_BLOCK % o->mod == 0);
 }
 
 typedef struct frame {
@@ -174,7 +187,7 @@ static void load_operands(frame *f, size_t e, size_t n) {
     if (in_place(o)) {
       f->at[k] = (const char *)f->call->p[k] + e * size;
     } else {
-      if (o->how.mod != 1 || e == 0) gather(&o->how, f->call->p[k], f->c->dtype, e, n, &f->buffer[k]);
+      if (e == 0 || !same_in_every_block(&o->how)) gather(&o->how, f->call->p[k], f->c->dtype, e, n, &f->buffer[k]);
       f->at[k] = &f->buffer[k];
     }
   }
