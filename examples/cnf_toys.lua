@@ -74,18 +74,19 @@ local function fit(kind, seed)
     every = { [1] = function(run)
       if run.step > opt.steps - 100 then late, count = late + run.nfe_forward, count + 1 end
     end } }
-  local result = { test_nll = test_nll(m, data), entropy = data.entropy, nfe_forward = late / count,
-    seconds_per_step = r.seconds / r.steps, T = opt.learn and cs.square(m.parameters["time1.root"]):item() or opt.T }
-  local entropy = data.entropy and ("%.3f"):format(data.entropy) or "not known"
-  print(("%-12s seed %d: test nll %.3f (entropy %s), %.0f evaluations, %.1f ms a step, T %.2f"):format(kind, seed,
-    result.test_nll, entropy, result.nfe_forward, 1e3 * result.seconds_per_step, result.T))
+  local result = { test_nll = test_nll(m, data), entropy = not opt.conditional and data.entropy or nil,
+    nfe_forward = late / count, seconds_per_step = r.seconds / r.steps,
+    T = opt.learn and cs.square(m.parameters["time1.root"]):item() or opt.T }
+  local entropy = result.entropy and (" (entropy %.3f)"):format(result.entropy) or ""
+  print(("%-12s seed %d: test nll %.3f%s, %.0f evaluations, %.1f ms a step, T %.2f"):format(kind, seed, result.test_nll, entropy,
+    result.nfe_forward, 1e3 * result.seconds_per_step, result.T))
   return m, data, result
 end
 
 local function mean_of(list, key)
   local sum = 0
-  for _, r in ipairs(list) do sum = sum + (r[key] or 0 / 0) end
-  return sum / #list
+  for _, r in ipairs(list) do sum = sum and r[key] and sum + r[key] end
+  return sum and sum / #list
 end
 
 -- ---- figures ------------------------------------------------------------------------------------------------

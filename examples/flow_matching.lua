@@ -10,7 +10,7 @@
 -- evaluations of f a density takes afterwards. Figure: flow_matching.png.
 local cs = require "costate"
 
-local opt = cs.options { data = "pinwheel", steps = 20000, likelihood_steps = 2000, batch = 256, lr = 2e-3, width = 64,
+local opt = cs.options { data = "pinwheel", steps = 100000, likelihood_steps = 2000, batch = 256, lr = 2e-3, width = 64,
   sigma = 0.0, test = 10000, float = "f32", points = 160 }
 cs.dtype(opt.float)
 
