@@ -11,7 +11,7 @@ local trace = require "costate._trace"
 local M = { registered = {} }
 
 -- Modules of ours that register a data set, read when it is asked for.
-local homes <const> = { toy2d = "costate.toy2d" }
+local homes <const> = { toy2d = "costate.data.toy2d" }
 
 --- The data set of that name, or nil.
 function M.find(name)

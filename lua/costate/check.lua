@@ -9,8 +9,8 @@ local trace = require "costate._trace"
 local train = require "costate.train"
 local model = require "costate.model"
 local options = require "costate._options"
-local recording = require "costate._check_record"
-local methods = require "costate._check_methods"
+local recording = require "costate.check.record"
+local methods = require "costate.check.methods"
 
 local M = {}
 

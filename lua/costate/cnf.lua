@@ -8,10 +8,10 @@ local cs = require "costate"
 local core = require "costate.core"
 local divergence = require "costate.divergence"
 local eager = require "costate._eager"
-local flow = require "costate._cnf_flow"
-local matching = require "costate._cnf_matching"
-local check_draw = require "costate._draw"
-local choices = require "costate._cnf_options"
+local flow = require "costate.cnf.flow"
+local matching = require "costate.cnf.matching"
+local check_draw = require "costate.data.draw"
+local choices = require "costate.cnf.options"
 local model = require "costate.model"
 local options = require "costate._options"
 
@@ -67,7 +67,7 @@ local function one_hot(m, c)
   return hot / core.sum(hot, 2, true)
 end
 
---- body(points, options for _cnf_flow), now or in the open trace. o = { condition =, parts =, how = }.
+--- body(points, options for cnf.flow), now or in the open trace. o = { condition =, parts =, how = }.
 local function along(m, what, x, o, way, body)
   x = points(m, what, x)
   local c = condition_of(m, what, o.condition, x.shape[1])
@@ -185,7 +185,7 @@ function M.transport(m, x, shares, given)
   end)
 end
 
---- m:matching(x, { condition =, sigma = 0 }) -> the loss of flow matching, for the same field: _cnf_matching.lua.
+--- m:matching(x, { condition =, sigma = 0 }) -> the loss of flow matching, for the same field: cnf/matching.lua.
 function M.matching(m, x, given)
   local o = options.check("matching", given or {}, { condition = "any", sigma = "number" })
   local sigma = o.sigma or 0

@@ -1,14 +1,14 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- cs.dataset "name" { ... }: named tensors and ways to cut batches out of them.
-local check_draw = require "costate._draw"
+local check_draw = require "costate.data.draw"
 local core = require "costate.core"
-local image = require "costate._image"
+local image = require "costate.data.image"
 local lua_datasets = require "costate._lua_datasets"
 local made = require "costate._made"
 local options = require "costate._options"
-local series = require "costate._series"
-local split = require "costate._split"
-local tables = require "costate._table"
+local series = require "costate.data.series"
+local split = require "costate.data.split"
+local tables = require "costate.data.table"
 
 local M = { register = lua_datasets.register }
 local Dataset = { __name = "costate.Dataset" }
@@ -150,7 +150,7 @@ function Dataset:all()
   return pick(self, list, core.convert(core.arange(0, rows), "i64"))
 end
 
---- data:split { test = 0.2, seed = 1, by = "id" }: two data sets or three, see _split.lua.
+--- data:split { test = 0.2, seed = 1, by = "id" }: two data sets or three, see data/split.lua.
 function Dataset:split(given)
   return split(self, given, { adopt = adopt, pick = pick, row_fields = row_fields, kind_of = kind_of })
 end

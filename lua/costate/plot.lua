@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Figures by gnuplot through a pipe: SVG or PNG by the file's name. Without gnuplot one warning is
 -- given and nothing is drawn.
-local compact = require "costate._plot_svg"
+local compact = require "costate.plot.svg"
 local core = require "costate.core"
-local density = require "costate._plot_density"
+local density = require "costate.plot.density"
 local options = require "costate._options"
 local run = require "costate.run"
-local series = require "costate._plot_series"
+local series = require "costate.plot.series"
 
 local M = {}
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Whole sets of series (t, y, mask, lengths: see lua/costate/_series.lua): what a set must satisfy,
+ * Whole sets of series (t, y, mask, lengths: see lua/costate/data/series.lua): what a set must satisfy,
  * and channels brought to one scale, those of tables x [N, D] too.
  */
 #include <math.h>

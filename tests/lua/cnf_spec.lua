@@ -161,7 +161,7 @@ end)
 describe("bases", function()
   it("draw what their densities say", function()
     local rng, n = cs.rng(8), 40000
-    local base = require "costate._cnf_base"
+    local base = require "costate.cnf.base"
     for _, given in ipairs { { "normal", mean = { 1, -2 }, std = { 0.5, 2 } }, { "uniform", low = { -1, 0 }, high = { 1, 3 } },
       { "mixture", means = { { 0, 0 }, { 4, 0 }, { 0, 3 } }, weights = { 1, 1, 2 }, std = 0.5 } } do
       local d = base.new(given, 2)

@@ -7,9 +7,9 @@
 --   rnn   z_i = gru(z_(i-1), t_i - t_(i-1)), for the RNN-VAE
 local cs = require "costate"
 local core = require "costate.core"
-local batch = require "costate._latent_batch"
-local cells = require "costate._latent_cells"
-local encoder = require "costate._latent_encoder"
+local batch = require "costate.latent.batch"
+local cells = require "costate.latent.cells"
+local encoder = require "costate.latent.encoder"
 
 local M = {}
 

@@ -8,10 +8,10 @@
 -- where w scales log p(z) - log q(z).
 local cs = require "costate"
 local core = require "costate.core"
-local batch = require "costate._latent_batch"
-local dynamics = require "costate._latent_dynamics"
-local encoder = require "costate._latent_encoder"
-local likelihood = require "costate._latent_likelihood"
+local batch = require "costate.latent.batch"
+local dynamics = require "costate.latent.dynamics"
+local encoder = require "costate.latent.encoder"
+local likelihood = require "costate.latent.likelihood"
 
 local M = {}
 

@@ -9,8 +9,8 @@
 -- that it starts near 0.05: samples that drown the mean in noise teach the dynamics nothing.
 local cs = require "costate"
 local core = require "costate.core"
-local batch = require "costate._latent_batch"
-local cells = require "costate._latent_cells"
+local batch = require "costate.latent.batch"
+local cells = require "costate.latent.cells"
 
 local M = {}
 

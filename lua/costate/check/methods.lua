@@ -3,8 +3,8 @@
 -- whole: its directional derivatives (JVPs) along the same steps, and its finite differences along them.
 local core = require "costate.core"
 local model = require "costate.model"
-local recording = require "costate._check_record"
-local steps = require "costate._check_steps"
+local recording = require "costate.check.record"
+local steps = require "costate.check.steps"
 
 local M = {}
 

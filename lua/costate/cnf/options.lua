@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Options of cnf.flow, their defaults and what they may be.
 local core = require "costate.core"
-local base = require "costate._cnf_base"
+local base = require "costate.cnf.base"
 local divergence = require "costate.divergence"
 local model = require "costate.model"
 local options = require "costate._options"

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- cs.dataset "image" { path = "x.png" }: a picture as a density in the plane, constant in each pixel. Its longer side
 -- runs from -extent to extent, its middle is the origin, y points up; `cells` [H, W] has the log densities, row 1 on top.
-local check_draw = require "costate._draw"
+local check_draw = require "costate.data.draw"
 local core = require "costate.core"
 
 local M = {}

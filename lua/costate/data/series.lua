@@ -10,8 +10,8 @@
 -- all rows have the same times, and fields point_* [N, T, ..] with something for each point.
 local core = require "costate.core"
 local options = require "costate._options"
-local scale = require "costate._scale"
-local task = require "costate._task"
+local scale = require "costate.data.scale"
+local task = require "costate.data.task"
 
 local M = {}
 
@@ -19,7 +19,7 @@ local function is_tensor(x) return core.kind(x) == "tensor" end
 
 function M.is(self) return is_tensor(self.t) and is_tensor(self.y) and is_tensor(self.mask) and is_tensor(self.lengths) end
 
--- How its scale is kept: see _scale.lua.
+-- How its scale is kept: see scale.lua.
 local how <const> = { field = "y", mask = "mask", names = "channels", noun = "channel" }
 
 --- Parts of one set: all get the scale of the first.
@@ -75,7 +75,7 @@ function M.class(Dataset, tools)
     return out
   end
 
-  --- What an encoder sees and what is to be predicted: see _task.lua.
+  --- What an encoder sees and what is to be predicted: see task.lua.
   function Series:task(given) return task.new(self, given, tools) end
 
   return Series

@@ -15,7 +15,7 @@ local function sum_of_squares(x)
   return sum
 end
 
---- variables as _check_record has them, and a tensor of what each of them is. Gives h(group, variable, k), without a
+--- variables as check/record.lua has them, and a tensor of what each of them is. Gives h(group, variable, k), without a
 --- variable that along random directions of the group.
 return function(variables, tensors)
   local e, value, least, sums, counts = eps[core.dtype()], {}, {}, {}, {}

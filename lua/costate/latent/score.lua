@@ -2,7 +2,7 @@
 -- How far predictions are from observations.
 local core = require "costate.core"
 local options = require "costate._options"
-local batch = require "costate._latent_batch"
+local batch = require "costate.latent.batch"
 
 local M = {}
 

@@ -11,10 +11,10 @@
 -- predicted from the earlier ones, the first of a row from h = 0.
 local cs = require "costate"
 local core = require "costate.core"
-local batch = require "costate._latent_batch"
-local cells = require "costate._latent_cells"
-local encoder = require "costate._latent_encoder"
-local likelihood = require "costate._latent_likelihood"
+local batch = require "costate.latent.batch"
+local cells = require "costate.latent.cells"
+local encoder = require "costate.latent.encoder"
+local likelihood = require "costate.latent.likelihood"
 
 local M = {}
 

@@ -1,16 +1,16 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
--- cs.dataset "toy2d" { kind = "8gaussians" }: eight densities in the plane, see _toy_shapes.lua, drawn afresh each time.
+-- cs.dataset "toy2d" { kind = "8gaussians" }: eight densities in the plane, see toy_shapes.lua, drawn afresh each time.
 --
 -- A curve with normal noise has the density int N(x; c(s), sigma^2 I) w(s) ds, a mixture of normal distributions with
 -- centres at the nodes of a quadrature rule: equal steps for a closed curve and panels of Gauss and Legendre else, both
 -- so dense that log p is exact to 3e-5 (2spirals; the others 1e-7) where points lie, less so far beyond a curve's ends.
-local check_draw = require "costate._draw"
+local check_draw = require "costate.data.draw"
 local core = require "costate.core"
 local dataset = require "costate.dataset"
 local lua_datasets = require "costate._lua_datasets"
 local options = require "costate._options"
 local pieces = require "costate._pieces"
-local shapes = require "costate._toy_shapes"
+local shapes = require "costate.data.toy_shapes"
 local trace = require "costate._trace"
 
 local ORDER <const>, SPREAD_ORDER <const> = 8, 4 -- of the rules along a curve and on the square

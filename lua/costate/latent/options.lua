@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- Options of the models of irregular series, their defaults and what they may be.
 local core = require "costate.core"
-local encoder = require "costate._latent_encoder"
-local likelihood = require "costate._latent_likelihood"
+local encoder = require "costate.latent.encoder"
+local likelihood = require "costate.latent.likelihood"
 local options = require "costate._options"
 
 local M = {}

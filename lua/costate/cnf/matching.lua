@@ -3,7 +3,7 @@
 --   z_s = (1 - s) x + (sigma + (1 - sigma) s) z        dz_s/ds = (1 - sigma) z - x
 -- and the loss is the mean square of f(t_s, z_s) - dz_s/ds / (t1 - t0), whose best f moves the data to the base.
 local core = require "costate.core"
-local flow = require "costate._cnf_flow"
+local flow = require "costate.cnf.flow"
 local random = require "costate.random"
 
 --- Draws of a trace as a generator has them.

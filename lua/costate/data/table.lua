@@ -3,10 +3,10 @@
 --
 -- With normalise = "standard" x is (measured - mean) / std, and densities differ by the factor of the volumes:
 -- log p(measured) = log p(x) + log_scale, log_scale = - sum log std. Measured is the logarithm in columns of `logs`.
-local check_draw = require "costate._draw"
+local check_draw = require "costate.data.draw"
 local core = require "costate.core"
 local options = require "costate._options"
-local scale = require "costate._scale"
+local scale = require "costate.data.scale"
 
 local M = {}
 
