@@ -42,3 +42,11 @@ static inline void drop(net *m) {
   cst_layout_free(ctx, &m->layout);
   cst_options_free(ctx, m->options);
 }
+
+/* Options that a model refuses, with a message that has these words. */
+static inline void refuses(const char *name, const cst_given *given, size_t n, const char *message) {
+  net m;
+  CU_ASSERT_NOT_EQUAL(declare(name, CST_F64, given, n, &m), CST_OK);
+  CU_ASSERT_PTR_NOT_NULL(strstr(cst_message(ctx), message));
+  drop(&m);
+}

@@ -117,13 +117,6 @@ static void linear_computes(void) {
   }
 }
 
-static void refuses(const char *name, const cst_given *given, size_t n, const char *message) {
-  net m;
-  CU_ASSERT_NOT_EQUAL(declare(name, CST_F64, given, n, &m), CST_OK);
-  CU_ASSERT_PTR_NOT_NULL(strstr(cst_message(ctx), message));
-  drop(&m);
-}
-
 static void wrong_sizes_are_refused(void) {
   refuses("nn.mlp", NULL, 0, "sizes");
   refuses("nn.mlp", (const cst_given[]){LIST(2)}, 1, "mlp needs at least two sizes");

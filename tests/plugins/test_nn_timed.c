@@ -148,13 +148,6 @@ static void fan_in_uniform_starts_as_it_says(void) {
   drop(&m);
 }
 
-static void refuses(const char *name, const cst_given *given, size_t n, const char *message) {
-  net m;
-  CU_ASSERT_NOT_EQUAL(declare(name, CST_F64, given, n, &m), CST_OK);
-  CU_ASSERT_PTR_NOT_NULL(strstr(cst_message(ctx), message));
-  drop(&m);
-}
-
 static void wrong_options_are_refused(void) {
   const cst_given wave[] = {SIZES, TEXT("embedding", "fourier"), COUNT("features", 5)};
   const cst_given hyper[] = {SIZES, {.name = "hyper", .kind = CST_LIST, .list = (const double[]){0}, .n_list = 1}};
