@@ -6,75 +6,26 @@
 -- or vectors [B, C].
 local cs = require "costate"
 local core = require "costate.core"
+local arguments = require "costate.cnf.arguments"
+local check_draw = require "costate.data.draw"
+local choices = require "costate.cnf.options"
 local divergence = require "costate.divergence"
 local eager = require "costate._eager"
 local flow = require "costate.cnf.flow"
 local matching = require "costate.cnf.matching"
-local check_draw = require "costate.data.draw"
-local choices = require "costate.cnf.options"
 local model = require "costate.model"
 local options = require "costate._options"
 
 local M = {}
 
--- ---- arguments ------------------------------------------------------------------------------------------
-
---- Points as a batch of rows [B, D].
-local function points(m, what, x)
-  if type(x) == "table" and not core.kind(x) then x = core.tensor(x) end
-  local dim = m.options.dim
-  if not core.kind(x) or x.rank ~= 2 or x.shape[2] ~= dim then
-    local got = core.kind(x) and ("shape [%s]"):format(table.concat(x.shape, ", ")) or "a " .. type(x)
-    core.fail(("%s takes a batch of points [B, %d], got %s"):format(what, dim, got))
-  end
-  if x.dtype ~= core.dtype() then x = core.cast(x, core.dtype()) end
-  return x.rows and x or core.rows(x)
-end
-
---- Labels of a tensor are looked at; in a trace those that are no class make NaN.
-local function check_labels(what, c, classes)
-  if core.kind(c) ~= "tensor" then return end
-  for i, k in ipairs(c:totable()) do
-    if k % 1 ~= 0 or k < 0 or k >= classes then
-      core.fail(("%s: label %d is %s, classes go from 0 to %d"):format(what, i, core.format(k), classes - 1))
-    end
-  end
-end
-
---- What a condition is for the field: rows [B, C], classes as zeros and a one.
-local function condition_of(m, what, c, rows)
-  local o = m.options
-  local width = o.classes > 0 and o.classes or o.condition
-  if width == 0 then
-    if c ~= nil then core.fail(what .. ": this flow has no condition: it is made with classes = n or condition = width") end
-    return nil
-  end
-  if c == nil then core.fail(what .. " of a flow with a condition takes { condition = c }") end
-  if type(c) == "table" and not core.kind(c) then c = core.tensor(c) end
-  if not core.kind(c) or c.rank ~= (o.classes > 0 and 1 or 2) or c.shape[1] ~= rows or c.rank == 2 and c.shape[2] ~= width then
-    core.fail(("%s: the condition is %s"):format(what, o.classes > 0 and ("labels [%d], from 0 to %d"):format(rows, width - 1)
-      or ("a batch of vectors [%d, %d]"):format(rows, width)))
-  end
-  if o.classes > 0 then check_labels(what, c, width) end
-  if not c.rows then c = core.rows(c) end
-  if c.dtype ~= core.dtype() then c = core.cast(c, core.dtype()) end
-  return c
-end
-
-local function one_hot(m, c)
-  if not c or m.options.classes == 0 then return c end
-  local hot = core.cast(core.eq(core.reshape(c, { c.shape[1], 1 }), core.iota(m.options.classes)), core.dtype())
-  return hot / core.sum(hot, 2, true)
-end
-
 --- body(points, options for cnf.flow), now or in the open trace. o = { condition =, parts =, how = }.
 local function along(m, what, x, o, way, body)
-  x = points(m, what, x)
-  local c = condition_of(m, what, o.condition, x.shape[1])
+  x = arguments.points(m, what, x)
+  local c = arguments.condition(m, what, o.condition, x.shape[1])
   local how = o.how
   way = ("%s %s %s"):format(what, way or "", how and table.concat({ how.method, how.noise, how.samples }, " ") or "")
   return eager(m, way, { x = x, c = c, extra = o.extra }, function(a)
-    return body(a.x, { condition = one_hot(m, a.c) or false, parts = o.parts or {}, how = how,
+    return body(a.x, { condition = arguments.seen(m, a.c), parts = o.parts or {}, how = how,
       vectors = how and divergence.vectors(how, a.x) }, a.extra)
   end)
 end
@@ -144,7 +95,7 @@ function M.decode(m, z, given) return there(m, "decode", z, given, true) end
 function M.sample(m, rng, n, given)
   local o = options.check("sample", given or {}, { condition = "any", log_prob = "boolean" })
   check_draw("m:sample(rng, n)", rng, n)
-  condition_of(m, "sample", o.condition, n)
+  arguments.condition(m, "sample", o.condition, n)
   local z = m.options.base.draw(rng, n)
   if not o.log_prob then return M.decode(m, z, { condition = o.condition }) end
   o.parts, o.how = { "divergence" }, divergence.resolve {}
