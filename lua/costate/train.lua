@@ -214,7 +214,7 @@ end
 
 local scratch = {}
 
---- One step: loss, norm, or nil, status, message.
+--- One step: its recording, then loss and norm of the gradient before it is clipped, or nil, status, message.
 local function one_step(t, b, run, factor)
   local r, leaves
   local clip = t.clip or 0
@@ -302,19 +302,17 @@ local function loop(t, run, rng, row, began)
   for step = 1, t.steps do
     set_live(run, step, t.per_epoch and (step - 1) // t.per_epoch or step)
     local b = t.batch and t.batch(rng, run) or {}
-    local r, loss, status, message = one_step(t, b, run, rate_factor(t, step))
+    local r, loss, norm_or_status, message = one_step(t, b, run, rate_factor(t, step))
     if not loss then message = blame(t, message) end
     row.step, row.seconds = step, core.clock() - began
     row.epoch = t.per_epoch and (step - 1) // t.per_epoch or nil
     row.nfe_forward, row.nfe_backward = r.program:evaluations()
     if loss then
-      row.loss, t.skipped_in_a_row = loss, 0
-      rawset(run, "loss", loss)
-      rawset(run, "nfe_forward", row.nfe_forward)
-      rawset(run, "nfe_backward", row.nfe_backward)
+      row.loss, row.gradient_norm, t.skipped_in_a_row = loss, norm_or_status, 0
+      for _, k in ipairs { "loss", "gradient_norm", "nfe_forward", "nfe_backward" } do rawset(run, k, row[k]) end
       for i, k in ipairs(r.extras) do row[k] = r.extra_tensors[i]:item() end
-    elseif failed(t, status, message, step) then
-      return status, message
+    elseif failed(t, norm_or_status, message, step) then
+      return norm_or_status, message
     end
     row.validation = nil
     local over = validation(t, run, row)

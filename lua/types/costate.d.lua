@@ -1049,6 +1049,7 @@ function costate.dataset(name, options) end
 ---@field step integer inside traced functions a live value
 ---@field epoch integer
 ---@field loss number of the last step
+---@field gradient_norm number of the last step, before clipping; a jump by decades tells of a field grown stiff
 ---@field nfe_forward integer evaluations of fields in the last step
 ---@field nfe_backward integer
 ---@field dir? string

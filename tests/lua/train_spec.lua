@@ -127,6 +127,14 @@ describe("train", function()
     run.metrics = old
     assert(rows[1] == 4)
   end)
+
+  it("tells the norm of the gradient before it is clipped", function()
+    local p, norms = cs.parameters { a = cs.tensor { 3, -4 } }, {}
+    cs.train { parameters = p, steps = 2, quiet = true, clip = 1, optimizer = cs.optim.sgd { lr = 0.5 },
+      loss = function() return (p.a ^ 2):sum() end, every = { [1] = function(run) norms[#norms + 1] = run.gradient_norm end } }
+    near(norms[1], 10, 1e-12) -- 2 a, of length 10; clipped to 1, a step of 0.5 leaves |a| = 4.5
+    near(norms[2], 9, 1e-12)
+  end)
 end)
 
 describe("parameters", function()
