@@ -82,6 +82,7 @@ cst_status cst_register_sources(const cst_host *h);
 cst_status cst_register_linear(const cst_host *h);
 cst_status cst_register_reductions(const cst_host *h);
 cst_status cst_register_shapes(const cst_host *h);
+cst_status cst_register_axes(const cst_host *h);
 cst_status cst_register_indexing(const cst_host *h);
 cst_status cst_register_controls(const cst_host *h);
 cst_status cst_register_scan(const cst_host *h);

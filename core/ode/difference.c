@@ -6,8 +6,8 @@
  *
  * with, for every row, d = sqrt(u max(u^(1/3), |y|)) along a unit vector: u is the rounding unit, |y| the size of what
  * moves. For f64 that is what Hairer and Wanner have in RADAU5 (Solving Ordinary Differential Equations II, IV.8),
- * whose least size is 1e-5. Where time moves, all rows take the least of their d. Such a Jacobian makes an iteration converge a little slower; what
- * it converges to does not depend on it.
+ * whose least size is 1e-5. Where time moves, all rows take the least of their d. Such a Jacobian makes an iteration
+ * converge a little slower; what it converges to does not depend on it.
  */
 #include <float.h>
 #include <math.h>

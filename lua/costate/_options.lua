@@ -33,6 +33,21 @@ function M.joined(...)
   return out
 end
 
+--- The table without `key`, and what stood there.
+function M.without(t, key)
+  local rest = M.joined(t)
+  rest[key] = nil
+  return rest, t[key]
+end
+
+--- Raises unless x is one of the names; `what` is "option 'method' of the divergence".
+function M.one_of(what, x, names)
+  for _, name in ipairs(names) do if name == x then return end end
+  local near = core.suggest(tostring(x), names)
+  core.fail(("%s is one of %s, got '%s'%s"):format(what, table.concat(names, ", "), tostring(x),
+    near and (": did you mean '%s'?"):format(near) or ""))
+end
+
 --- Raises for a name that `what` does not know; `names` are those it does.
 function M.unknown(what, name, names)
   table.sort(names)

@@ -182,10 +182,7 @@ local function without_seed(o)
   if math.type(o.seed) ~= "integer" then
     core.fail(("option 'seed' of a dataset is an integer, got %s"):format(core.format(o.seed)))
   end
-  local rest = {}
-  for k, x in pairs(o) do rest[k] = x end
-  rest.seed = nil
-  return rest, o.seed
+  return options.without(o, "seed")
 end
 
 --- A set that was just made, checked and brought to the scale that was asked for.

@@ -73,18 +73,11 @@ end
 
 -- ---- public ------------------------------------------------------------------------------------------------
 
-local function one_of(what, name, list)
-  for _, n in ipairs(list) do if n == name then return end end
-  local near = core.suggest(tostring(name), list)
-  core.fail(("option '%s' of the divergence is one of %s, got '%s'%s"):format(what, table.concat(list, ", "),
-    tostring(name), near and (": did you mean '%s'?"):format(near) or ""))
-end
-
 --- o = { method = "exact", noise = "gaussian", samples = 1 }, with what is not given filled in.
 function M.resolve(o)
   o = { method = o.method or "exact", noise = o.noise or "gaussian", samples = o.samples or 1 }
-  one_of("method", o.method, M.names)
-  one_of("noise", o.noise, { "gaussian", "rademacher" })
+  options.one_of("option 'method' of the divergence", o.method, M.names)
+  options.one_of("option 'noise' of the divergence", o.noise, { "gaussian", "rademacher" })
   options.positive("divergence", "samples", o.samples)
   return o
 end

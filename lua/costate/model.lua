@@ -66,10 +66,7 @@ local function without_name(given)
   if type(given) ~= "table" or getmetatable(given) then
     core.fail("a model takes one table of options")
   end
-  local rest = {}
-  for k, v in pairs(given) do rest[k] = v end
-  rest.name = nil
-  return rest, given.name
+  return options.without(given, "name")
 end
 
 -- ---- models of plugins --------------------------------------------------------------------------

@@ -79,7 +79,7 @@ function M.span(m, i)
 end
 
 --- Whether time runs down from the data to the base.
-function M.runs_down(m) return m.options.span[2] < m.options.span[1] end
+local function runs_down(m) return m.options.span[2] < m.options.span[1] end
 
 --- Numbers of the flows in the order in which a point passes them.
 local function order(m, backwards)
@@ -111,7 +111,7 @@ function M.through(m, x, o, backwards)
     z = at_end(#o.parts > 0 and out.z or out)
     for _, name in ipairs(o.parts) do
       local reversed = backwards
-      if name ~= "divergence" and M.runs_down(m) then reversed = not reversed end
+      if name ~= "divergence" and runs_down(m) then reversed = not reversed end
       local sum = reversed and -at_end(out[name]) or at_end(out[name])
       totals[name] = totals[name] and totals[name] + sum or sum
     end

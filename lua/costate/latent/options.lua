@@ -45,12 +45,7 @@ function M.forward()
   return options.joined(common, { means = { 0, any = true, help = "of the channels, towards which GRU-D lets inputs decay" } })
 end
 
-local function one_of(o, key, names)
-  for _, n in ipairs(names) do if o[key] == n then return end end
-  local near = core.suggest(tostring(o[key]), names)
-  core.fail(("option '%s' is one of %s, got '%s'%s"):format(key, table.concat(names, ", "), tostring(o[key]),
-    near and (": did you mean '%s'?"):format(near) or ""))
-end
+local function one_of(o, key, names) options.one_of(("option '%s'"):format(key), o[key], names) end
 
 local function widths(o, list, least)
   for _, key in ipairs(list) do

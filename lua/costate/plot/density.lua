@@ -2,6 +2,7 @@
 -- Heat maps: a function of rows [n, 2], or a grid of numbers, as a data block and a part of a plot command of gnuplot.
 -- An SVG holds the map as a PNG of its own, 20 to 60 kB for 200 x 200 cells.
 local core = require "costate.core"
+local options = require "costate._options"
 local pieces = require "costate._pieces"
 
 local M = {}
@@ -19,10 +20,8 @@ local palettes <const> = {
 M.spec = { density = "any", points = "integer", palette = "string", zrange = "table", colourbar = "boolean", chunk = "integer" }
 
 local function palette_of(what, name)
-  if palettes[name] then return palettes[name] end
-  local near = core.suggest(name, { "blues", "viridis" })
-  core.fail(("option 'palette' of %s is one of blues, viridis, got '%s'%s"):format(what, name,
-    near and (": did you mean '%s'?"):format(near) or ""))
+  options.one_of(("option 'palette' of %s"):format(what), name, { "blues", "viridis" })
+  return palettes[name]
 end
 
 --- Two ascending finite numbers.

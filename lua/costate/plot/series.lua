@@ -37,9 +37,7 @@ local function style_of(name)
   local names = {}
   for k in pairs(styles) do names[#names + 1] = k end
   table.sort(names)
-  local near = core.suggest(name, names)
-  core.fail(("plot: a style is one of %s, got '%s'%s"):format(table.concat(names, ", "), name,
-    near and (": did you mean '%s'?"):format(near) or ""))
+  options.one_of("plot: a style", name, names)
 end
 
 --- The data of a series, as block `name`, and its part of the plot command.
